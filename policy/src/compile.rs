@@ -1,0 +1,163 @@
+//! From policies as written to a policy as meant, or every problem at once.
+
+use std::collections::BTreeMap;
+
+use http::HeaderName;
+use ipnet::IpNet;
+use jiff::civil::Date;
+
+use crate::destination::{Host, Scheme};
+use crate::inject::Injection;
+use crate::limit::Limit;
+use crate::material::MaterialKind;
+use crate::name::{CredentialName, RuleName};
+use crate::problem::{Problem, SourceFile};
+
+/// The shape of a provider in the policy: `source: { kind: … }`. The proxy supplies the list; this crate never learns how one works.
+pub trait Source: Sized + Send + Sync + 'static + serde::de::DeserializeOwned + schemars::JsonSchema {
+    /// The YAML key of the provider, such as `file`.
+    fn kind(&self) -> &'static str;
+    /// What it yields.
+    fn yields(&self) -> MaterialKind;
+    /// Whether what it yields lives until somebody rotates it. Such a credential must say `static:`.
+    fn is_static(&self) -> bool;
+    /// What is wrong with it, as (message, help) pairs, in the words of the YAML.
+    fn complaints(&self) -> Vec<(String, String)>;
+}
+
+/// A credential as meant.
+#[derive(Debug)]
+pub struct Credential<S> {
+    /// Its name.
+    pub name: CredentialName,
+    /// Its position in [`Policy::credentials`].
+    pub index: usize,
+    /// Who answers for it.
+    pub owner: String,
+    /// Labels, such as `stage: production`.
+    pub labels: BTreeMap<String, String>,
+    /// Where it comes from.
+    pub source: S,
+    /// How it goes on the wire.
+    pub injection: Injection,
+    /// The destinations that it may ever reach.
+    pub only_to: Vec<HostPattern>,
+    /// The stand-in that the application holds.
+    pub placeholder: Option<Placeholder>,
+    /// Present where it is a long-lived key kept as a compatibility layer.
+    pub static_terms: Option<StaticTerms>,
+}
+
+/// `static: { reason, expires }`.
+#[derive(Clone, Debug)]
+pub struct StaticTerms {
+    /// Why it cannot be short-lived.
+    pub reason: String,
+    /// The last day on which it may be used.
+    pub expires: Date,
+}
+
+/// `placeholder: { env, like }`.
+#[derive(Clone, Debug)]
+pub struct Placeholder {
+    /// The environment variable in which `keygress run` hands it to the application.
+    pub env: String,
+    /// The prefix that gives it the vendor's shape.
+    pub like: String,
+}
+
+/// An exact host, or `*.` one or more whole labels before a suffix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostPattern {
+    /// This host only.
+    Exact(Host),
+    /// `*.` suffix: at least one more whole label; holds the suffix without the `*.`.
+    Under(Box<str>),
+}
+
+/// A rule as meant, without what only the matcher needs.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: RuleName,
+    /// Its position in [`Policy::rules`].
+    pub index: usize,
+    /// `http` only where the rule says `unsafe_plaintext: true`.
+    pub scheme: Scheme,
+    /// Which hosts.
+    pub host: HostPattern,
+    /// Which port.
+    pub port: u16,
+    /// Private or loopback addresses that an exact host may have.
+    pub allow_ips: Vec<IpNet>,
+    /// `http` requests to this host and port 80 are raised to `https` before they are matched.
+    pub raise_to_https: bool,
+    /// Request trailers that are passed on.
+    pub request_trailers: Vec<HeaderName>,
+    /// Credential-shaped headers of the caller's own that are passed on, by name.
+    pub forward: Vec<HeaderName>,
+    /// Rate.
+    pub limit: Option<Limit>,
+    /// Index of the credential in [`Policy::credentials`].
+    pub credential: Option<usize>,
+    /// Whether it constrains methods or paths.
+    pub constrains_path: bool,
+}
+
+/// The upstream behind `http://LISTENER/NAME/…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Scheme of the upstream.
+    pub scheme: Scheme,
+    /// Host of the upstream.
+    pub host: Host,
+    /// Port of the upstream.
+    pub port: u16,
+}
+
+/// A policy that cannot be wrong: the result of [`Policy::compile`]. Share it behind an `Arc`.
+#[derive(Debug)]
+pub struct Policy<S> {
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) credentials: Vec<std::sync::Arc<Credential<S>>>,
+}
+
+impl<S: Source> Policy<S> {
+    /// Compiles the files of one policy, merged; `today` (UTC) tells which static keys have expired. Returns lints beside the policy.
+    ///
+    /// # Errors
+    /// Every problem of every file, in file and line order.
+    pub fn compile(files: &[SourceFile], today: Date) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        unimplemented!("{files:?} {today}")
+    }
+
+    /// All rules; [`Rule::index`] is the position.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// All credentials; [`Credential::index`] is the position.
+    #[must_use]
+    pub fn credentials(&self) -> &[std::sync::Arc<Credential<S>>] {
+        &self.credentials
+    }
+
+    /// The upstream of a base-URL route: the exact host of a rule, or the `route:` alias that a rule gives it.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Option<&Route> {
+        unimplemented!("{name}")
+    }
+
+    /// Whether an `http` request to this host is to be raised to `https` before it is matched.
+    #[must_use]
+    pub fn raises(&self, host: &Host) -> bool {
+        unimplemented!("{host}")
+    }
+
+    /// The hosts (exact, or the suffix of a wildcard) for which a connection may be intercepted: the default name constraints of the CA.
+    #[must_use]
+    pub fn intercepted_hosts(&self) -> Vec<&HostPattern> {
+        unimplemented!()
+    }
+}

@@ -1,0 +1,38 @@
+//! What keygress decides, as plain functions on values: no files, no sockets, no clock, no randomness.
+//!
+//! Four verbs: [`Policy::compile`], [`Policy::decide`], [`Policy::explain`] and [`inject::Injection::act`].
+
+/// A policy as it is written, with the position of every value.
+pub mod document;
+
+/// From a policy as written to a policy as meant, or every problem at once.
+pub mod compile;
+
+/// A problem in the operator's file: where it is, what is wrong, what to do.
+pub mod problem;
+
+/// Who calls: the attributes that a caller has proven, and the selectors that recognise it.
+pub mod workload;
+
+/// Where a request goes: hosts, ports, methods, canonical paths.
+pub mod destination;
+
+/// From a question to a decision, borrowed from the policy.
+pub mod decide;
+
+/// The same walk with a reason for every rule, and the policy's own tests.
+pub mod explain;
+
+/// What credentials are made of; [`material::Secret`].
+pub mod material;
+
+/// Rates, as shapes; the counters are the proxy's.
+pub mod limit;
+
+/// The list of injections: how a credential goes on the wire.
+pub mod inject;
+
+/// Names of rules, credentials and workloads.
+pub mod name;
+
+pub use compile::{Credential, Policy, Rule, Source};

@@ -1,0 +1,52 @@
+//! keygress: the application never holds a key. In the order in which a request meets the modules; start at [`exchange`].
+
+/// One request, out and back.
+pub mod exchange;
+
+/// 1 · Connections in: forward, CONNECT, intercept, route, unix.
+pub mod accept;
+
+/// 2 · Who is calling: one file per proof.
+pub mod caller;
+
+/// 3 · Counters between decide and credentials.
+pub mod limits;
+
+/// 4 · Credentials kept ready: one file per provider; slots and leases.
+pub mod credentials;
+
+/// 6 · To the destination: resolve, guard, dial, verify, send.
+pub mod forward;
+
+/// 7 · Secrets out of what comes back.
+pub mod scrub;
+
+/// 8 · On record, allowed or not.
+pub mod audit;
+
+/// Bodies, streamed both ways.
+pub mod body;
+
+/// A stopped request: code, status, what to do.
+pub mod refusal;
+
+/// Prometheus metrics.
+pub mod metrics;
+
+/// The policy in force, and its replacement.
+pub mod reload;
+
+/// How the process itself runs.
+pub mod config;
+
+/// Health, metrics and control.
+pub mod admin;
+
+/// One file per subcommand.
+pub mod cli;
+
+/// The policy with this crate's providers.
+pub type Policy = keygress_policy::Policy<credentials::Source>;
+
+/// A credential of such a policy.
+pub type Credential = keygress_policy::Credential<credentials::Source>;

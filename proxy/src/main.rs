@@ -1,0 +1,3 @@
+//! The `keygress` binary.
+
+fn main() {}
