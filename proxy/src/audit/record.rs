@@ -123,7 +123,7 @@ impl<'e> Line<'e> {
             timestamp: format!("{:.3}", place.time),
             activity: event.kind.as_str(),
             metadata: Metadata { uid: format!("{}-{}", place.instance, place.seq) },
-            actor: has_process.then(|| Actor { process: Process { uid: event.uid, pid: event.pid } }),
+            actor: has_process.then_some(Actor { process: Process { uid: event.uid, pid: event.pid } }),
             http_request: HttpRequest::new(event),
             status_code: event.status,
             message: event.message.as_deref().map(bounded),
