@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use keygress_policy::decide::{Connect, Decision, Denial, Grant, Question};
 use keygress_policy::destination::{Host, Scheme};
+use keygress_policy::inject::{SlotRefusal, strip};
 use tokio::net::TcpStream;
 
 /// What a connection knows of its caller, and keeps from request to request.
@@ -81,7 +82,10 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     let question = Question { workloads: &sight.workloads, scheme, host: &host, port, method: &head.method, path: head.uri.path() };
     let grant = permitted(snapshot.policy.decide(&question))?;
     record.granted(&grant);
-    line.shared().limits.count(grant.rule, sight.workload.as_deref(), sight.task_id(), Instant::now()).map_err(|seconds| limited(&grant, seconds))?;
+    line.shared()
+        .limits
+        .count(grant.rule, sight.workload.as_deref(), sight.task_id(), Instant::now())
+        .map_err(|seconds| limited(&grant, seconds))?;
 
     // with which credential
     let caller_upgrade = upgrade::asked(&mut head);
@@ -125,11 +129,29 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
 }
 
 /// One attempt: the destination is reached and verified first, and only then is the credential put on.
-async fn attempt(line: &Line, key: &Key, target: &Target<'_>, use_of: &Use<'_>, (mut head, body): (Parts, Body)) -> Result<Response<Incoming>, Refusal> {
+async fn attempt(
+    line: &Line,
+    key: &Key,
+    target: &Target<'_>,
+    use_of: &Use<'_>,
+    (mut head, body): (Parts, Body),
+) -> Result<Response<Incoming>, Refusal> {
     let (pool, connector) = (line.pool(), line.connector());
     let link = forward::reach(pool, connector, key, target).await?;
     use_of.put_on(&mut head)?;
     forward::send((pool, connector), key, target, link, (head, body)).await
+}
+
+/// What a `CONNECT` asks for.
+pub struct AskedConnect {
+    /// The policy for this decision.
+    pub snapshot: Arc<Snapshot>,
+    /// The task whose token came with it.
+    pub task: Option<Arc<RunningTask>>,
+    /// Host.
+    pub host: Host,
+    /// Port.
+    pub port: u16,
 }
 
 /// What opening a `CONNECT` came to.
@@ -144,10 +166,10 @@ pub enum Opened {
 ///
 /// # Errors
 /// The response that refuses it; it is on record.
-pub async fn open(line: &Line, asked: Result<(Arc<Snapshot>, Option<Arc<RunningTask>>, Host, u16), Refusal>) -> Result<Opened, Response<Body>> {
+pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<Opened, Response<Body>> {
     let mut record = Record::begin(line);
     let opened = async {
-        let (snapshot, task, host, port) = asked?;
+        let AskedConnect { snapshot, task, host, port } = asked?;
         record.connect(&snapshot, &host, port);
         let sight = line.sight(&snapshot, task)?;
         record.caller(&sight);
@@ -192,11 +214,8 @@ impl<'g> Use<'g> {
         let Some(credential) = grant.credential else {
             return Ok(Self { credential: None });
         };
-        credential.injection.admit(head, sight.placeholder(credential)).map_err(|refusal| {
-            let detail = format!("{refusal} (credential `{}`)", credential.name);
-            Refusal::new(Code::SlotRefused, detail).by_rule(&grant.rule.name)
-        })?;
-        credential.injection.strip(head, &grant.rule.forward);
+        credential.injection.admit(head, sight.placeholder(credential)).map_err(|refusal| slot_refused(grant, refusal))?;
+        strip(head, &grant.rule.forward, Some(&credential.injection));
         if !line.shared().audit.healthy() {
             return Err(Refusal::new(Code::AuditUnavailable, "the audit does not take records now").by_rule(&grant.rule.name));
         }
@@ -263,7 +282,17 @@ fn rate_limited(rule: &keygress_policy::name::RuleName, seconds: u64) -> Refusal
 
 fn no_credential(grant: &Grant<'_, Source>, unavailable: crate::credentials::Unavailable) -> Refusal {
     let name = grant.credential.map_or("", |credential| credential.name.as_str());
-    Refusal::new(Code::NoCredential, format!("`{name}`: {}", unavailable.reason)).by_rule(&grant.rule.name).retry_after(unavailable.retry_after)
+    Refusal::new(Code::NoCredential, format!("`{name}`: {}", unavailable.reason))
+        .by_rule(&grant.rule.name)
+        .retry_after(unavailable.retry_after)
+}
+
+fn slot_refused(grant: &Grant<'_, Source>, refusal: SlotRefusal) -> Refusal {
+    let detail = match refusal {
+        SlotRefusal::Occupied => "the slot must be empty, and the application filled it",
+        SlotRefusal::NotThePlaceholder => "the slot must hold this task's placeholder",
+    };
+    Refusal::new(Code::SlotRefused, detail).by_rule(&grant.rule.name)
 }
 
 fn passed_back(response: Response<Incoming>) -> Response<Body> {

@@ -9,8 +9,8 @@ use anyhow::Context;
 use keygress_policy::compile::HostPattern;
 use keygress_policy::destination::Host;
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, NameConstraints, SanType,
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, NameConstraints, SanType,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -136,7 +136,8 @@ impl Authority {
         validity(&mut params, LEAF_VALIDITY);
         let leaf = params.signed_by(&self.leaf_key, &self.issuer)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.leaf_key.serialize_der()));
-        let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![leaf.der().clone(), self.certificate.clone()], key)?;
+        let mut config =
+            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![leaf.der().clone(), self.certificate.clone()], key)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
         Ok(config)

@@ -24,9 +24,14 @@ use crate::refusal::{Code, Refusal};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers a `CONNECT`; what follows runs beside the connection's own task.
-pub(super) async fn answer(line: Rc<Line>, task: Option<Arc<RunningTask>>, mut request: Request<Incoming>, closes: Closes) -> Response<Body> {
+pub(super) async fn answer(
+    line: Rc<Line>,
+    task: Option<Arc<RunningTask>>,
+    mut request: Request<Incoming>,
+    closes: Closes,
+) -> Response<Body> {
     let asked = gate::read_connect(&line, task, &request);
-    let bound = asked.as_ref().ok().map(|(_, task, host, port)| Bound { host: host.clone(), port: *port, task: task.clone() });
+    let bound = asked.as_ref().ok().map(|asked| Bound { host: asked.host.clone(), port: asked.port, task: asked.task.clone() });
     let opened = match open(&line, asked).await {
         Ok(opened) => opened,
         Err(refused) => return refused,

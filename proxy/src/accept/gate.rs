@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Uri, Version, header};
+use http::{HeaderMap, Request, Uri, Version, header};
 use hyper::body::Incoming;
 use keygress_policy::destination::{self, Host, Scheme};
 
 use super::serve::Bound;
 use crate::caller::{RunningTask, Unproven};
-use crate::exchange::{Asked, Line};
+use crate::exchange::{Asked, AskedConnect, Line};
 use crate::refusal::{Code, Refusal};
 use crate::reload::Snapshot;
 
@@ -76,9 +76,6 @@ pub(super) fn read_bound(line: &Line, bound: &Bound, request: Request<Incoming>)
     Ok(Asked { snapshot, task: bound.task.clone(), scheme: Scheme::Https, host: bound.host.clone(), port: bound.port, head, body })
 }
 
-/// What a `CONNECT` asks for.
-pub type AskedConnect = (Arc<Snapshot>, Option<Arc<RunningTask>>, Host, u16);
-
 /// Reads a `CONNECT`: authority-form with a port, and a Host field that agrees.
 ///
 /// # Errors
@@ -100,7 +97,7 @@ pub(super) fn read_connect(line: &Line, task: Option<Arc<RunningTask>>, request:
         }
         _ => return Err(bad("there is more than one Host field")),
     }
-    Ok((line.shared().live.load(), task, host, port))
+    Ok(AskedConnect { snapshot: line.shared().live.load(), task, host, port })
 }
 
 fn prove(line: &Line, listener: Option<Arc<RunningTask>>, headers: &HeaderMap) -> Result<Option<Arc<RunningTask>>, Refusal> {
@@ -115,7 +112,7 @@ fn prove(line: &Line, listener: Option<Arc<RunningTask>>, headers: &HeaderMap) -
 
 /// Method, target form and framing.
 fn sound(head: &Parts) -> Result<(), Refusal> {
-    if !destination::is_carried_method(&head.method) || head.method == Method::CONNECT {
+    if !destination::is_listed(&head.method) {
         return Err(Refusal::new(Code::MethodNotCarried, "this method is not carried; methods are exact and case-sensitive"));
     }
     if !head.uri.path().starts_with('/') {

@@ -248,7 +248,7 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
     }
 }
 
-fn spawn(entrance: Rc<Entrance>, line: Line, stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static) {
+fn spawn(entrance: Rc<Entrance>, line: Line, stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static) {
     entrance.open.set(entrance.open.get() + 1);
     entrance.worker.shared.metrics.connection(1);
     tokio::task::spawn_local(async move {

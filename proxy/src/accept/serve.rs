@@ -41,7 +41,7 @@ pub(super) struct Bound {
 pub(super) async fn plain(
     line: Rc<Line>,
     task: Option<Arc<RunningTask>>,
-    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     closes: Closes,
 ) {
     let service = service_fn(|request: Request<Incoming>| {
@@ -71,7 +71,7 @@ pub(super) async fn plain(
 pub(super) async fn intercepted(
     line: Rc<Line>,
     bound: Bound,
-    stream: tokio_rustls::server::TlsStream<impl AsyncRead + AsyncWrite + Unpin + 'static>,
+    stream: tokio_rustls::server::TlsStream<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     mut closes: Closes,
 ) {
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -120,4 +120,3 @@ fn http2_builder() -> http2::Builder<LocalExecutor> {
         .keep_alive_interval(Duration::from_secs(30));
     builder
 }
-

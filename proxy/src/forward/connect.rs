@@ -146,17 +146,14 @@ async fn within<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, 
         .unwrap_or_else(|_| Err(Refusal::new(Code::UpstreamTimeout, "the destination did not complete the connection in time")))
 }
 
-async fn speak_h1<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) -> Result<Link, Refusal> {
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(100)
-        .handshake::<_, Body>(TokioIo::new(stream))
-        .await
-        .map_err(|_| broke_off())?;
+async fn speak_h1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Link, Refusal> {
+    let (sender, connection) =
+        http1::Builder::new().max_headers(100).handshake::<_, Body>(TokioIo::new(stream)).await.map_err(|_| broke_off())?;
     tokio::task::spawn_local(connection.with_upgrades());
     Ok(Link::h1(sender))
 }
 
-async fn speak_h2<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) -> Result<Link, Refusal> {
+async fn speak_h2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Link, Refusal> {
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Fields that are always hop-by-hop.
-const HOP_BY_HOP: &[HeaderName] = &[
+static HOP_BY_HOP: [HeaderName; 11] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -18,7 +18,7 @@ const HOP_BY_HOP: &[HeaderName] = &[
 ];
 
 /// Fields with which a caller may override method or path behind the policy's back.
-const OVERRIDES: &[HeaderName] = &[
+static OVERRIDES: [HeaderName; 5] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-method-override"),
@@ -32,7 +32,7 @@ const OVERRIDES: &[HeaderName] = &[
 pub fn leave_hop(headers: &mut HeaderMap) {
     let trailers = headers.get_all(header::TE).iter().any(|value| lists(value, "trailers"));
     leave_nominated(headers);
-    for name in HOP_BY_HOP {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
     headers.remove(header::CONTENT_LENGTH);
@@ -49,7 +49,7 @@ pub fn leave_hop_back(headers: &mut HeaderMap) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
-    for name in HOP_BY_HOP {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
     headers.remove(header::ALT_SVC);
@@ -57,7 +57,7 @@ pub fn leave_hop_back(headers: &mut HeaderMap) {
 
 /// Removes override headers: for rules that constrain method or path.
 pub fn leave_overrides(headers: &mut HeaderMap) {
-    for name in OVERRIDES {
+    for name in &OVERRIDES {
         headers.remove(name);
     }
 }
