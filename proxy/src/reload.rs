@@ -22,8 +22,8 @@ use crate::Policy;
 use crate::audit::{Audit, Event, Kind};
 use crate::metrics::Metrics;
 
-pub use files::read;
 use files::Fingerprint;
+pub use files::read;
 use watch::Watch;
 
 /// How long the files must be quiet before they are read.
@@ -84,7 +84,7 @@ impl Live {
 /// # Errors
 /// Every problem.
 pub fn compile(files: &[SourceFile]) -> Result<(Policy, Vec<Problem>), Vec<Problem>> {
-    Policy::compile(files, jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date())
+    Policy::compile(files, jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date())
 }
 
 /// Says why a policy that compiles may not come into force.
@@ -276,22 +276,14 @@ impl Loader {
         let message = format!("{rules} rules, {credentials} credentials");
         tracing::info!(generation, rules, credentials, "policy loaded");
         self.metrics.policy(true, generation);
-        self.audit.record(Event {
-            generation: Some(generation),
-            message: Some(message),
-            ..Event::new(Kind::PolicyLoaded)
-        });
+        self.audit.record(Event { generation: Some(generation), message: Some(message), ..Event::new(Kind::PolicyLoaded) });
     }
 
     fn rejected(&self, reason: String) -> Arc<String> {
         let generation = self.live.snapshot.load().generation;
         tracing::warn!(generation, %reason, "policy rejected, the last good one stays");
         self.metrics.policy(false, generation);
-        self.audit.record(Event {
-            generation: Some(generation),
-            message: Some(reason.clone()),
-            ..Event::new(Kind::PolicyRejected)
-        });
+        self.audit.record(Event { generation: Some(generation), message: Some(reason.clone()), ..Event::new(Kind::PolicyRejected) });
         let reason = Arc::new(reason);
         self.live.failure.store(Some(Arc::clone(&reason)));
         reason

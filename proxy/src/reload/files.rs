@@ -56,9 +56,7 @@ fn read_file(path: &Path) -> io::Result<SourceFile> {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
     match read {
-        Ok(bytes) if bytes as u64 > FILE_BYTES_MAX => {
-            Err(about(path, &io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB")))
-        }
+        Ok(bytes) if bytes as u64 > FILE_BYTES_MAX => Err(about(path, &io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB"))),
         Ok(_) => Ok(SourceFile { name: path.display().to_string(), text }),
         Err(error) => Err(about(path, &error)),
     }
