@@ -1,8 +1,19 @@
 //! Prometheus metrics on resolved handles: no label lookup on the request path.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// Codes that get a series of their own for each outcome; what comes later is counted as `other`.
+const CODES_MAX: usize = 128;
+
 /// The metrics of this process. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics {}
+pub struct Metrics {
+    inner: Arc<Inner>,
+}
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,46 +28,256 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    const ALL: [Self; 4] = [Self::Injected, Self::Passed, Self::Denied, Self::Failed];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Injected => "injected",
+            Self::Passed => "passed",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+struct Inner {
+    registry: Registry,
+    requests: IntCounterVec,
+    seen: ArcSwap<Vec<Seen>>,
+    connections: IntGauge,
+    mints: IntCounterVec,
+    revocations: IntCounterVec,
+    generation: IntGauge,
+    loads: IntCounterVec,
+    last_load_failed: IntGauge,
+    audit_records: IntCounter,
+    audit_lost: IntCounter,
+}
+
+/// A resolved series of `keygress_requests_total`.
+#[derive(Clone)]
+struct Seen {
+    outcome: Outcome,
+    code: &'static str,
+    count: IntCounter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Metrics {
     /// A fresh registry.
     #[must_use]
     pub fn new() -> Self {
-        unimplemented!()
+        let registry = Registry::new();
+        let r = &registry;
+        let build = gauges(r, "keygress_build_info", "The version of keygress, as a label; always 1.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let requests = counters(
+            r,
+            "keygress_requests_total",
+            "Requests by outcome (injected, passed, denied, failed) and refusal code.",
+            &["outcome", "code"],
+        );
+        let seen = Outcome::ALL.map(|outcome| Seen::resolve(&requests, outcome, ""));
+        let inner = Inner {
+            seen: ArcSwap::from_pointee(seen.to_vec()),
+            requests,
+            connections: gauge(r, "keygress_connections", "Connections from callers that are open now."),
+            mints: counters(
+                r,
+                "keygress_mints_total",
+                "Calls to a provider for material, by provider and result (ok, failed).",
+                &["provider", "result"],
+            ),
+            revocations: results(r, "keygress_revocations_total", "Leases to be revoked at their issuer, by result (ok, failed)."),
+            generation: gauge(r, "keygress_policy_generation", "The policy in force; counts from 1 with every load of this process."),
+            loads: results(r, "keygress_policy_loads_total", "Attempts to load a policy, by result (ok, failed)."),
+            last_load_failed: gauge(
+                r,
+                "keygress_policy_last_load_failed",
+                "1 where the policy on disk was rejected and an older one is in force.",
+            ),
+            audit_records: counter(r, "keygress_audit_records_total", "Audit records written."),
+            audit_lost: counter(r, "keygress_audit_lost_total", "Audit events lost because the sink refused and the queue was full."),
+            registry,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// One request ended.
     pub fn request(&self, outcome: Outcome, code: Option<&'static str>) {
-        unimplemented!("{outcome:?} {code:?}")
+        let code = code.unwrap_or("");
+        let seen = self.inner.seen.load();
+        match seen.iter().find(|seen| seen.outcome == outcome && seen.code == code) {
+            Some(seen) => seen.count.inc(),
+            None => self.inner.resolve(outcome, code).inc(),
+        }
     }
 
     /// One connection was accepted (+1) or ended (-1).
     pub fn connection(&self, change: i64) {
-        unimplemented!("{change}")
+        self.inner.connections.add(change);
     }
 
     /// A mint ended: `ok` or a failure, of this provider kind.
     pub fn mint(&self, provider: &'static str, ok: bool) {
-        unimplemented!("{provider} {ok}")
+        self.inner.mints.with_label_values(&[provider, result(ok)]).inc();
     }
 
     /// A revocation ended.
     pub fn revocation(&self, ok: bool) {
-        unimplemented!("{ok}")
+        self.inner.revocations.with_label_values(&[result(ok)]).inc();
     }
 
     /// A policy load ended; `generation` is the one now in force.
     pub fn policy(&self, ok: bool, generation: u64) {
-        unimplemented!("{ok} {generation}")
+        self.inner.loads.with_label_values(&[result(ok)]).inc();
+        self.inner.last_load_failed.set(i64::from(!ok));
+        self.inner.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
     }
 
     /// The audit sink took or lost records.
     pub fn audit(&self, written: u64, lost: u64) {
-        unimplemented!("{written} {lost}")
+        self.inner.audit_records.inc_by(written);
+        self.inner.audit_lost.inc_by(lost);
     }
 
     /// The text exposition format.
     #[must_use]
     pub fn expose(&self) -> String {
-        unimplemented!()
+        // Encoding fails only for a family without name or samples, and the registry gathers none.
+        TextEncoder::new().encode_to_string(&self.inner.registry.gather()).unwrap_or_default()
+    }
+}
+
+impl Inner {
+    /// The series of a code that was not seen yet; the list is bounded, and no text from outside reaches it.
+    fn resolve(&self, outcome: Outcome, code: &'static str) -> IntCounter {
+        let known = self.seen.load();
+        let code = if known.len() < CODES_MAX { code } else { "other" };
+        let new = Seen::resolve(&self.requests, outcome, code);
+        if known.len() < CODES_MAX {
+            self.seen.rcu(|seen| seen.iter().cloned().chain([new.clone()]).collect::<Vec<_>>());
+        }
+        new.count
+    }
+}
+
+impl Seen {
+    fn resolve(requests: &IntCounterVec, outcome: Outcome, code: &'static str) -> Self {
+        Self { outcome, code, count: requests.with_label_values(&[outcome.as_str(), code]) }
+    }
+}
+
+fn result(ok: bool) -> &'static str {
+    if ok { "ok" } else { "failed" }
+}
+
+fn results(registry: &Registry, name: &str, help: &str) -> IntCounterVec {
+    let counters = counters(registry, name, help, &["result"]);
+    for ok in [true, false] {
+        // A series that begins at 0 lets an alert see the first failure.
+        counters.with_label_values(&[result(ok)]);
+    }
+    counters
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::new(name, help))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::new(name, help))
+}
+
+#[expect(clippy::expect_used, reason = "names are constants of this file: valid and distinct, as every test of it shows")]
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("a valid name");
+    registry.register(Box::new(metric.clone())).expect("a distinct name");
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_is_exposed() {
+        let metrics = Metrics::new();
+        metrics.request(Outcome::Injected, None);
+        metrics.request(Outcome::Denied, Some("no_rule"));
+        metrics.request(Outcome::Denied, Some("no_rule"));
+        metrics.connection(1);
+        metrics.connection(1);
+        metrics.connection(-1);
+        metrics.mint("oauth2", true);
+        metrics.mint("oauth2", false);
+        metrics.revocation(true);
+        metrics.policy(true, 1);
+        metrics.policy(false, 1);
+        metrics.audit(3, 2);
+        let text = metrics.expose();
+        for line in [
+            r#"keygress_requests_total{code="",outcome="injected"} 1"#,
+            r#"keygress_requests_total{code="",outcome="passed"} 0"#,
+            r#"keygress_requests_total{code="no_rule",outcome="denied"} 2"#,
+            "keygress_connections 1",
+            r#"keygress_mints_total{provider="oauth2",result="ok"} 1"#,
+            r#"keygress_mints_total{provider="oauth2",result="failed"} 1"#,
+            r#"keygress_revocations_total{result="ok"} 1"#,
+            r#"keygress_revocations_total{result="failed"} 0"#,
+            "keygress_policy_generation 1",
+            r#"keygress_policy_loads_total{result="ok"} 1"#,
+            r#"keygress_policy_loads_total{result="failed"} 1"#,
+            "keygress_policy_last_load_failed 1",
+            "keygress_audit_records_total 3",
+            "keygress_audit_lost_total 2",
+            "# TYPE keygress_connections gauge",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no `{line}` in\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_metric_has_a_help_text() {
+        let text = Metrics::new().expose();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+            assert!(line.split_once(' ').is_some_and(|(_, help)| help.ends_with('.')), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_good_load_clears_the_failure() {
+        let metrics = Metrics::new();
+        metrics.policy(false, 1);
+        metrics.policy(true, 2);
+        assert!(metrics.expose().contains("keygress_policy_last_load_failed 0\n"));
+    }
+
+    #[test]
+    fn codes_are_bounded() {
+        let metrics = Metrics::new();
+        let codes: Vec<&'static str> = (0..CODES_MAX * 2).map(|n| &*format!("code_{n}").leak()).collect();
+        for code in &codes {
+            metrics.request(Outcome::Denied, Some(code));
+        }
+        let text = metrics.expose();
+        let series = text.lines().filter(|line| line.starts_with("keygress_requests_total{")).count();
+        assert!(series <= CODES_MAX + 1, "{series} series");
+        let others = codes.len() - (CODES_MAX - Outcome::ALL.len());
+        assert!(text.contains(&format!("keygress_requests_total{{code=\"other\",outcome=\"denied\"}} {others}")), "{text}");
     }
 }

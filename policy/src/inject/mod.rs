@@ -1,66 +1,152 @@
 //! The list of injections: how a credential goes on the wire. One file each.
+//!
+//! In the order in which a request meets them: [`Injection::admit`] looks at what the application sent in the slot, [`strip`]
+//! takes its own credentials off, [`Injection::act`] puts ours on.
 
+use http::HeaderName;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue};
+
+mod basic;
+
+mod bearer;
+
+mod header;
+
+mod headers;
+
+mod query;
+
+/// Header slots: what the five have in common.
+mod slot;
+
+/// `{token}`, `{user}` and `{password}` in the value of a header.
+mod template;
+
+/// The query of a URI, pair by pair.
+mod pairs;
+
+/// Rendered material, and what it must not contain.
+mod rendered;
+
+/// The caller's own credentials.
+mod strip;
+
+/// The shapes, as the policy spells them.
+mod shape;
+
+pub use rendered::Rendered;
+pub use shape::{Existing, Kind, Shape};
+pub use strip::strip;
 
 use crate::material::{Material, MaterialKind, Secret};
 
-/// What happens to what the application itself sent in the injected slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Existing {
-    /// It is replaced.
-    #[default]
-    Overwrite,
-    /// The slot must be empty: a request that brings a value of its own is refused.
-    IfAbsent,
-    /// The slot must hold exactly the placeholder of this credential and task.
-    RequirePlaceholder,
-}
-
-/// How a credential goes on the wire.
+/// How a credential goes on the wire: [`Shape`] compiled, so that it cannot be wrong.
 #[derive(Debug)]
 pub enum Injection {
-    /// Replaced by the list.
-    Bearer,
+    /// `Authorization: Bearer …`.
+    Bearer(bearer::Bearer),
+    /// `Authorization: Basic …`.
+    Basic(basic::Basic),
+    /// One header with a template.
+    Header(header::Header),
+    /// Several headers with templates.
+    Headers(headers::Headers),
+    /// One key of the query.
+    Query(query::Query),
 }
 
-/// Material rendered for one injection: made when the material is fetched, so that a request only clones reference counts.
-#[derive(Debug)]
-pub struct Rendered {
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) query: Option<(String, Secret)>,
-    /// What must not come back: the secret in each form it went out in.
-    pub(crate) needles: Vec<Secret>,
-}
-
-impl Rendered {
-    /// The secret in each form in which it goes out: for the scrubber only.
-    #[must_use]
-    pub fn needles(&self) -> &[Secret] {
-        &self.needles
-    }
-}
+/// A message and the help that goes with it, in the words of the YAML.
+pub type Complaint = (String, String);
 
 /// Why a request's own content in the slot is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotRefusal {
     /// `if_absent` and the slot is occupied.
     Occupied,
-    /// `require_placeholder` and the slot is empty, or holds something else.
+    /// `require_placeholder` and the slot is empty, occupied twice, or holds something else.
     NotThePlaceholder,
 }
 
+/// What every injection does; one file implements it for one injection.
+trait Inject {
+    /// The material that it takes.
+    fn takes(&self) -> MaterialKind;
+
+    /// What happens to what the application sent in the slot.
+    fn existing(&self) -> Existing;
+
+    /// Whether a header is a slot of this injection, in whatever spelling.
+    fn owns_header(&self, name: &HeaderName) -> bool;
+
+    /// Whether a key of the query, still percent-encoded, is a slot of this injection.
+    fn owns_query_key(&self, key: &str) -> bool;
+
+    /// Renders material of the kind that it takes.
+    fn render(&self, material: &Material) -> Result<Rendered, String>;
+
+    /// Whether something of the caller's stands in a slot.
+    fn occupied(&self, head: &Parts) -> bool;
+
+    /// Whether the slot holds exactly this placeholder, once.
+    fn holds(&self, head: &Parts, placeholder: &Secret) -> bool;
+
+    /// Replaces every occurrence of the slot.
+    fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String>;
+}
+
 impl Injection {
+    /// Compiles a shape.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to do instead: a header that frames the message, an unknown `{…}`, a bad name.
+    pub fn compile(shape: &Shape) -> Result<Self, Complaint> {
+        Ok(match &shape.0 {
+            Kind::Bearer(shape) => Self::Bearer(bearer::Bearer::compile(shape)),
+            Kind::Basic(shape) => Self::Basic(basic::Basic::compile(shape)),
+            Kind::Header(shape) => Self::Header(header::Header::compile(shape)?),
+            Kind::Headers(shape) => Self::Headers(headers::Headers::compile(shape)?),
+            Kind::Query(shape) => Self::Query(query::Query::compile(shape)?),
+        })
+    }
+
     /// The YAML key, such as `bearer`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        unimplemented!()
+        match self {
+            Self::Bearer(_) => "bearer",
+            Self::Basic(_) => "basic",
+            Self::Header(_) => "header",
+            Self::Headers(_) => "headers",
+            Self::Query(_) => "query",
+        }
+    }
+
+    fn inner(&self) -> &dyn Inject {
+        match self {
+            Self::Bearer(bearer) => bearer,
+            Self::Basic(basic) => basic,
+            Self::Header(header) => header,
+            Self::Headers(headers) => headers,
+            Self::Query(query) => query,
+        }
     }
 
     /// The material that it takes.
     #[must_use]
     pub fn takes(&self) -> MaterialKind {
-        unimplemented!()
+        self.inner().takes()
+    }
+
+    /// What happens to what the application itself sent in the slot.
+    #[must_use]
+    pub fn existing(&self) -> Existing {
+        self.inner().existing()
+    }
+
+    /// Whether a header is a slot of this injection. `_` and `-` are the same here: CGI and WSGI upstreams cannot tell them apart.
+    #[must_use]
+    pub fn owns_header(&self, name: &HeaderName) -> bool {
+        self.inner().owns_header(name)
     }
 
     /// Renders fresh material for the wire; header values are marked sensitive.
@@ -68,27 +154,38 @@ impl Injection {
     /// # Errors
     /// A message that names what is wrong with the material (a newline, a control byte, empty), never the material.
     pub fn render(&self, material: &Material) -> Result<Rendered, String> {
-        unimplemented!("{material:?}")
+        if material.kind() != self.takes() {
+            return Err(format!("`{}` takes {}, and this is {}", self.kind(), self.takes(), material.kind()));
+        }
+        self.inner().render(material)
     }
 
     /// Checks what the application sent in the slot. Called before the credential is fetched; `placeholder` is this task's.
     ///
     /// # Errors
-    /// [`SlotRefusal`], by the credential's [`Existing`] mode.
+    /// [`SlotRefusal`], by the credential's [`Existing`] mode. Without a task there is no placeholder, so `require_placeholder` refuses.
     pub fn admit(&self, head: &Parts, placeholder: Option<&Secret>) -> Result<(), SlotRefusal> {
-        unimplemented!("{head:?} {placeholder:?}")
+        let inner = self.inner();
+        match inner.existing() {
+            Existing::Overwrite => Ok(()),
+            Existing::IfAbsent if inner.occupied(head) => Err(SlotRefusal::Occupied),
+            Existing::IfAbsent => Ok(()),
+            Existing::RequirePlaceholder => match placeholder {
+                Some(placeholder) if !placeholder.is_empty() && inner.holds(head, placeholder) => Ok(()),
+                Some(_) | None => Err(SlotRefusal::NotThePlaceholder),
+            },
+        }
     }
 
-    /// Puts the credential on: whatever stood in the slot is gone afterwards. Allocates nothing where the head has spare capacity.
+    /// Puts the credential on: whatever stood in the slot is gone afterwards. Header slots allocate nothing where the head has
+    /// spare capacity; a query key builds the URI anew. `rendered` comes from this injection's own [`Injection::render`].
     ///
     /// # Errors
-    /// Where the URI cannot carry it (query key only); the head is then unchanged.
+    /// Where the URI cannot carry it, there are too many headers, or `rendered` is another injection's; the head is then unchanged.
     pub fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String> {
-        unimplemented!("{head:?} {rendered:?}")
+        self.inner().act(head, rendered)
     }
 }
 
-/// Removes the caller's own credential-shaped slots (Authorization, Cookie, `x-api-key`, `?key=`, … a closed list) but for the headers in `keep`.
-pub fn strip(head: &mut Parts, keep: &[HeaderName]) {
-    unimplemented!("{head:?} {keep:?}")
-}
+#[cfg(test)]
+mod tests;

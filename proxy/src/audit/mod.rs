@@ -1,9 +1,28 @@
-//! On record, allowed or not: JSON lines, hash-chained.
+//! On record, allowed or not: JSON lines, hash-chained. One writer thread owns the sink; nobody waits for it but who asks to.
 
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use crate::metrics::Metrics;
+
+/// One line: the fields of a record.
+mod record;
+
+/// What ties the lines together, and how they are verified.
+mod chain;
+
+/// The queue and the thread that writes it.
+mod sink;
+
+/// Where lines end up: a file that holds whole lines only, standard output, memory.
+mod store;
+
+pub use chain::{Verified, verify};
+
+/// How long [`Audit::durable`] waits before it says that the sink refuses.
+const DURABLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +45,37 @@ pub enum Kind {
     PolicyRejected,
     /// Abnormal reuse.
     Alert,
+    /// A process began to write this file.
+    Opened,
+    /// What an earlier process left behind was repaired (a torn line was cut, or it never said that it closed), or a sink that
+    /// refused takes records again.
+    Recovered,
+    /// Events were lost: [`Event::lost`] says how many.
+    Gap,
+    /// A process ended and had written everything.
+    Closed,
+}
+
+impl Kind {
+    /// The value of `activity` in a record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Used => "used",
+            Self::Denied => "denied",
+            Self::Revoked => "revoked",
+            Self::RevokeFailed => "revoke_failed",
+            Self::Expired => "expired",
+            Self::PolicyLoaded => "policy_loaded",
+            Self::PolicyRejected => "policy_rejected",
+            Self::Alert => "alert",
+            Self::Opened => "opened",
+            Self::Recovered => "recovered",
+            Self::Gap => "gap",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// One event. Ids and names only, never a secret; the sink adds time, sequence and chain.
@@ -67,6 +117,8 @@ pub struct Event {
     pub generation: Option<u64>,
     /// Seconds until expiry of what was issued.
     pub expires_in: Option<u64>,
+    /// How many events a [`Kind::Gap`] stands for.
+    pub lost: Option<u64>,
     /// One sentence, free of text from outside.
     pub message: Option<String>,
 }
@@ -94,6 +146,7 @@ impl Event {
             status: None,
             generation: None,
             expires_in: None,
+            lost: None,
             message: None,
         }
     }
@@ -106,62 +159,59 @@ pub enum Sink {
     File(std::path::PathBuf),
     /// Standard output.
     Stdout,
-    /// Lines kept in memory and handed out: `demo` and tests.
-    Memory(std::sync::mpsc::Sender<String>),
+    /// Lines kept in memory and handed out, without their newline: `demo` and tests.
+    Memory(Sender<String>),
 }
 
-/// The audit of this process. Cheap to clone.
+/// The audit of this process. Cheap to clone. Dropping the last clone closes it.
 #[derive(Clone)]
-pub struct Audit {}
+pub struct Audit {
+    writer: Arc<sink::Writer>,
+}
 
 impl Audit {
     /// Opens the sink, recovers a torn tail, continues its chain and starts the writer thread.
     ///
     /// # Errors
-    /// Where the sink cannot be opened or its last record cannot be read.
-    pub fn open(sink: Sink, metrics: Metrics) -> std::io::Result<Self> {
-        let _ = (sink, metrics);
-        unimplemented!()
+    /// Where the sink cannot be opened, belongs to somebody else, is in use, or holds no record that can be continued.
+    pub fn open(sink: Sink, metrics: Metrics) -> io::Result<Self> {
+        let store = store::open(sink)?;
+        Ok(Self { writer: Arc::new(sink::Writer::start(store, metrics)?) })
     }
 
-    /// Records an event soon: bounded loss (20 ms) if the process is killed.
+    /// Records an event soon: bounded loss (20 ms) if the process is killed. Never waits: where the queue (65,536) is full
+    /// the event is lost, counted, and a `gap` record says so.
     pub fn record(&self, event: Event) {
-        unimplemented!("{event:?}")
+        self.writer.record(event);
     }
 
-    /// Records an event and returns when it is durable.
+    /// Records an event and returns when it is durable, within a second. Needs a tokio runtime with time.
     ///
     /// # Errors
     /// Where the sink refuses: what depended on it must not happen.
-    pub async fn durable(&self, event: Event) -> std::io::Result<()> {
-        unimplemented!("{event:?}")
+    pub async fn durable(&self, event: Event) -> io::Result<()> {
+        let done = self.writer.durable(event)?;
+        match tokio::time::timeout(DURABLE_TIMEOUT, done).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(io::Error::other("the audit is closed or its queue is full")),
+            Err(_) => {
+                self.writer.stalled();
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the audit did not take a record within 1 s"))
+            }
+        }
     }
 
     /// Whether the sink takes records: part of readiness; requests with a credential are refused while it does not.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        unimplemented!()
+        self.writer.healthy()
     }
 
-    /// Writes what is queued and closes. Blocks.
+    /// Writes what is queued and closes. Blocks, at most about a second where the sink refuses. What comes later is lost and counted.
     pub fn close(&self) {
-        unimplemented!()
+        self.writer.close();
     }
 }
 
-/// What `audit verify` found.
-#[derive(Debug, serde::Serialize)]
-pub struct Verified {
-    /// Records read.
-    pub records: u64,
-    /// The first bad record: line number from 1, and why.
-    pub first_bad: Option<(u64, String)>,
-}
-
-/// Verifies the chain of an audit file.
-///
-/// # Errors
-/// Where the file cannot be read.
-pub fn verify(file: &Path) -> std::io::Result<Verified> {
-    unimplemented!("{file:?}")
-}
+#[cfg(test)]
+mod tests;

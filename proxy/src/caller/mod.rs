@@ -32,6 +32,14 @@ pub struct RunningTask {
     pub placeholders: BTreeMap<String, Secret>,
 }
 
+impl RunningTask {
+    /// Whether it has not ended: asked for every request of a connection that was opened under it.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        unimplemented!()
+    }
+}
+
 /// Why a caller was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unproven {
@@ -43,6 +51,17 @@ pub enum Unproven {
     WrongToken,
     /// A task token is needed and none was presented.
     TokenMissing,
+}
+
+impl std::fmt::Display for Unproven {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoOwner => "the kernel cannot say whose connection this is",
+            Self::SameUid => "the caller runs under the user of keygress itself",
+            Self::WrongToken => "the task token is not that of a running task",
+            Self::TokenMissing => "a task token is needed here",
+        })
+    }
 }
 
 /// Running tasks and the listener's own proof. Cheap to clone.
@@ -79,12 +98,13 @@ impl Callers {
         unimplemented!("{id}")
     }
 
-    /// Proves the owner of a connection once, when it is accepted.
+    /// Proves the owner of a connection once, when it is accepted. `task_bound` says that the listener belongs to one task,
+    /// whose caller may have our own UID (`run` is cooperative).
     ///
     /// # Errors
     /// [`Unproven::NoOwner`], [`Unproven::SameUid`].
-    pub fn connection(&self, peer: &Peer<'_>) -> Result<Caller, Unproven> {
-        unimplemented!("{peer:?}")
+    pub fn connection(&self, peer: &Peer<'_>, task_bound: bool) -> Result<Caller, Unproven> {
+        unimplemented!("{peer:?} {task_bound}")
     }
 
     /// The task whose token a `Proxy-Authorization: Basic task:TOKEN` or `Bearer TOKEN` header holds. `Ok(None)` where there is none and none is needed.

@@ -1,0 +1,312 @@
+//! The queue and the thread that writes it: many records a write, many waiting callers a sync.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::chain::Head;
+use super::store::{Durability, Opened, Store};
+use super::{Event, Kind};
+use crate::metrics::Metrics;
+
+/// Events that may wait; more are lost and counted.
+const QUEUE_MAX: usize = 65_536;
+
+/// Events written at once.
+const BATCH_MAX: usize = 1_024;
+
+/// How long a use event waits for others before it is written. With the write itself it stays under the promised 20 ms.
+const GATHER: Duration = Duration::from_millis(8);
+
+/// Between two attempts at a sink that refuses.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Attempts at a sink that refuses while closing.
+const CLOSING_ATTEMPTS: u32 = 5;
+
+/// A waiting event.
+struct Entry {
+    event: Event,
+    time: Timestamp,
+    done: Option<oneshot::Sender<io::Result<()>>>,
+}
+
+impl Entry {
+    fn new(event: Event) -> Self {
+        Self { event, time: Timestamp::now(), done: None }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    entries: VecDeque<Entry>,
+    lost: u64,
+    is_urgent: bool,
+    is_closing: bool,
+}
+
+struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    healthy: AtomicBool,
+}
+
+/// The sending side: the queue, and the thread behind it.
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+    metrics: Metrics,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Writes what there is to say about the opening, then starts the thread.
+    pub(super) fn start(opened: Opened, metrics: Metrics) -> io::Result<Self> {
+        let queue = Arc::new(Queue { state: Mutex::default(), wake: Condvar::new(), healthy: AtomicBool::new(true) });
+        let mut committer = Committer {
+            queue: Arc::clone(&queue),
+            metrics: metrics.clone(),
+            store: opened.store,
+            head: opened.head,
+            instance: instance()?,
+            bytes: Vec::new(),
+            refused_since: None,
+        };
+        committer.commit(&opened.events.into_iter().map(Entry::new).collect(), 0, Durability::Synced)?;
+        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || committer.run())?;
+        Ok(Self { queue, metrics, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// See [`super::Audit::record`].
+    pub(super) fn record(&self, event: Event) {
+        let entry = Entry::new(event);
+        let mut state = self.queue.lock();
+        if state.is_closing {
+            drop(state);
+            self.metrics.audit(0, 1);
+            return;
+        }
+        if state.entries.len() >= QUEUE_MAX {
+            state.lost += 1;
+            return;
+        }
+        let was_empty = state.entries.is_empty();
+        state.entries.push_back(entry);
+        drop(state);
+        // Whoever wrote the first event of a batch woke the thread; it gathers the others by itself.
+        if was_empty {
+            self.queue.wake.notify_one();
+        }
+    }
+
+    /// Queues an event whose outcome the receiver gets.
+    pub(super) fn durable(&self, event: Event) -> io::Result<oneshot::Receiver<io::Result<()>>> {
+        let (done, outcome) = oneshot::channel();
+        let entry = Entry { done: Some(done), ..Entry::new(event) };
+        let mut state = self.queue.lock();
+        if state.is_closing {
+            return Err(io::Error::other("the audit is closed"));
+        }
+        if state.entries.len() >= QUEUE_MAX {
+            return Err(io::Error::other("the audit queue is full"));
+        }
+        state.entries.push_back(entry);
+        state.is_urgent = true;
+        drop(state);
+        self.queue.wake.notify_one();
+        Ok(outcome)
+    }
+
+    /// The sink did not answer in time.
+    pub(super) fn stalled(&self) {
+        self.queue.healthy.store(false, Ordering::Release);
+    }
+
+    /// See [`super::Audit::healthy`].
+    pub(super) fn healthy(&self) -> bool {
+        self.queue.healthy.load(Ordering::Acquire)
+    }
+
+    /// See [`super::Audit::close`].
+    pub(super) fn close(&self) {
+        self.queue.lock().is_closing = true;
+        self.queue.wake.notify_one();
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the audit thread panicked");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a batch; `None` where the queue is closed and empty.
+    fn next(&self, batch: &mut VecDeque<Entry>) -> Option<u64> {
+        let mut state = self.lock();
+        if self.healthy.load(Ordering::Acquire) {
+            let is_idle = |state: &mut State| state.entries.is_empty() && state.lost == 0 && !state.is_closing;
+            state = self.wake.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner);
+            let is_gathering = |state: &mut State| !state.is_urgent && !state.is_closing && state.entries.len() < BATCH_MAX;
+            state = self.wake.wait_timeout_while(state, GATHER, is_gathering).unwrap_or_else(PoisonError::into_inner).0;
+        } else {
+            state = self.wake.wait_timeout_while(state, RETRY, |state| !state.is_closing).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if state.entries.is_empty() && state.lost == 0 && state.is_closing {
+            return None;
+        }
+        Some(state.take(batch))
+    }
+}
+
+impl State {
+    /// Moves a batch out, and how many events were lost behind it.
+    fn take(&mut self, batch: &mut VecDeque<Entry>) -> u64 {
+        batch.clear();
+        if self.entries.len() > BATCH_MAX {
+            batch.extend(self.entries.drain(..BATCH_MAX));
+            return 0;
+        }
+        mem::swap(&mut self.entries, batch);
+        // What the queue grew to in a burst is not kept.
+        self.entries.shrink_to(BATCH_MAX);
+        self.is_urgent = false;
+        mem::take(&mut self.lost)
+    }
+
+    /// Puts a batch back that was not written; what no longer fits is lost.
+    fn put_back(&mut self, batch: &mut VecDeque<Entry>, lost: u64) {
+        while let Some(entry) = batch.pop_back() {
+            self.entries.push_front(entry);
+        }
+        let excess = self.entries.len().saturating_sub(QUEUE_MAX);
+        self.entries.truncate(QUEUE_MAX);
+        self.lost += lost + excess as u64;
+    }
+}
+
+/// The thread's own: the store and the head of the chain.
+struct Committer {
+    queue: Arc<Queue>,
+    metrics: Metrics,
+    store: Store,
+    head: Head,
+    instance: String,
+    bytes: Vec<u8>,
+    /// Since when the store has refused; its first record afterwards says so, and is what tries it.
+    refused_since: Option<Timestamp>,
+}
+
+impl Committer {
+    fn run(mut self) {
+        let mut batch = VecDeque::new();
+        let mut closing_attempts = 0;
+        while let Some(lost) = self.queue.next(&mut batch) {
+            let is_durable = batch.iter().any(|entry| entry.done.is_some());
+            let durability = if is_durable { Durability::Synced } else { Durability::Written };
+            match self.commit(&batch, lost, durability) {
+                Ok(()) => self.succeeded(&mut batch),
+                Err(error) => {
+                    self.failed(&mut batch, lost, &error);
+                    closing_attempts += u32::from(self.queue.lock().is_closing);
+                    if closing_attempts >= CLOSING_ATTEMPTS {
+                        return self.abandon();
+                    }
+                    if closing_attempts > 0 {
+                        std::thread::sleep(RETRY);
+                    }
+                }
+            }
+        }
+        if self.store.outlives_process() {
+            let closed = VecDeque::from([Entry::new(Event::new(Kind::Closed))]);
+            if let Err(error) = self.commit(&closed, 0, Durability::Synced) {
+                tracing::error!(%error, "the audit could not be closed");
+            }
+        }
+    }
+
+    /// Writes a batch, and a record of how many were lost behind it. On error the chain is where it was.
+    fn commit(&mut self, batch: &VecDeque<Entry>, lost: u64, durability: Durability) -> io::Result<()> {
+        let mut head = self.head.clone();
+        self.bytes.clear();
+        self.bytes.shrink_to(BATCH_MAX * 1024);
+        if let Some(since) = self.refused_since {
+            let recovered = Event { message: Some(format!("records were refused from {since:.3}")), ..Event::new(Kind::Recovered) };
+            head.append(&mut self.bytes, &recovered, Timestamp::now(), &self.instance)?;
+        }
+        for entry in batch {
+            head.append(&mut self.bytes, &entry.event, entry.time, &self.instance)?;
+        }
+        if lost > 0 {
+            let gap = Event { lost: Some(lost), ..Event::new(Kind::Gap) };
+            head.append(&mut self.bytes, &gap, Timestamp::now(), &self.instance)?;
+        }
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        self.store.append(&self.bytes, durability)?;
+        self.metrics.audit(head.seq - self.head.seq, lost);
+        self.head = head;
+        Ok(())
+    }
+
+    fn succeeded(&mut self, batch: &mut VecDeque<Entry>) {
+        self.refused_since = None;
+        if !self.queue.healthy.swap(true, Ordering::AcqRel) {
+            tracing::info!("the audit takes records again");
+        }
+        for done in batch.drain(..).filter_map(|entry| entry.done) {
+            // Whoever stopped waiting was told so by its timeout.
+            let _ = done.send(Ok(()));
+        }
+    }
+
+    /// Who waits is told, and its event dropped, as what depended on it does not happen; the others stay queued.
+    fn failed(&mut self, batch: &mut VecDeque<Entry>, lost: u64, error: &io::Error) {
+        if self.queue.healthy.swap(false, Ordering::AcqRel) {
+            tracing::error!(%error, "the audit takes no records");
+        }
+        self.refused_since.get_or_insert_with(Timestamp::now);
+        let mut kept = VecDeque::with_capacity(batch.len());
+        for mut entry in batch.drain(..) {
+            match entry.done.take() {
+                Some(done) => drop(done.send(Err(io::Error::new(error.kind(), format!("the audit takes no records: {error}"))))),
+                None => kept.push_back(entry),
+            }
+        }
+        self.queue.lock().put_back(&mut kept, lost);
+    }
+
+    fn abandon(&self) {
+        let mut state = self.queue.lock();
+        let lost = state.lost + state.entries.len() as u64;
+        state.entries.clear();
+        drop(state);
+        self.metrics.audit(0, lost);
+        tracing::error!(lost, "the audit was closed while it took no records");
+    }
+}
+
+/// Tells the records of this process from those of others in the same file.
+fn instance() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("no random bytes"))?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}

@@ -1,0 +1,40 @@
+//! What `cargo gate --full` adds: the release binary with its figures, and the demo from it.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use keygress_tests::tools;
+
+use crate::suite::{self, Outcome, Suite};
+
+/// The release binary may be this large.
+const BINARY_BYTES_MAX: u64 = 15 * 1024 * 1024;
+
+/// `keygress demo` may take this long.
+const DEMO_TIME_MAX: Duration = Duration::from_secs(5);
+
+pub(crate) fn suites() -> Vec<Outcome> {
+    vec![
+        Suite::cargo("release", Duration::from_secs(900), "build --locked --release --package keygress").run(),
+        suite::inside("figures", Duration::from_secs(60), figures),
+    ]
+}
+
+fn figures() -> Result<()> {
+    let binary = tools::root().join("target/release/keygress");
+    let bytes = std::fs::metadata(&binary).context("the release binary")?.len();
+    println!("binary: {:.1} MB", bytes as f64 / 1e6);
+    ensure!(bytes <= BINARY_BYTES_MAX, "the binary has {bytes} bytes, more than {BINARY_BYTES_MAX}");
+
+    let begun = Instant::now();
+    tools::run(Command::new(&binary).arg("--version"))?;
+    println!("start to version: {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+
+    let begun = Instant::now();
+    tools::run(Command::new(&binary).arg("demo"))?;
+    let took = begun.elapsed();
+    println!("demo: {:.2} s", took.as_secs_f64());
+    ensure!(took <= DEMO_TIME_MAX, "the demo took {took:?}, more than {DEMO_TIME_MAX:?}");
+    Ok(())
+}
