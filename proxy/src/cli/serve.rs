@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use keygress_policy::compile::HostPattern;
 use keygress_policy::problem::{self, Colour};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::Policy;
@@ -27,7 +29,7 @@ use crate::exchange::Shared;
 use crate::forward::Connector;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::reload::{self, Live, Reloader, Sources};
+use crate::reload::{self, Live, Progress, Reloader, Sources};
 
 /// Arguments of `keygress serve`.
 #[derive(Debug, clap::Args)]
@@ -228,18 +230,22 @@ fn proofs(settings: &Settings) -> anyhow::Result<Proofs> {
     Ok(Proofs { unsafe_same_uid: settings.unsafe_same_uid, pod: None, require_task: settings.require_task })
 }
 
-/// Hands every policy that comes into force to the credentials, one after the other; of several in a row the last.
-async fn adopt(shared: Arc<Shared>, mut progress: tokio::sync::watch::Receiver<reload::Progress>, adopted: Arc<AtomicBool>) {
-    let mut generation = 0;
+/// Hands every policy that comes into force to the credentials, in order; of several in a row the last. What leaves the policy is ended at
+/// once, also while a provider of the policy before keeps us waiting.
+async fn adopt(shared: Arc<Shared>, mut progress: watch::Receiver<Progress>, adopted: Arc<AtomicBool>) {
     loop {
         let snapshot = shared.live.load();
-        if snapshot.generation != generation {
-            generation = snapshot.generation;
-            shared.credentials.adopt(&snapshot.policy).await;
-            adopted.store(true, Ordering::Release);
-        }
-        if progress.changed().await.is_err() {
-            return;
+        let mut adopting = pin!(shared.credentials.adopt(&snapshot.policy));
+        let mut is_done = false;
+        while shared.live.load().generation == snapshot.generation {
+            tokio::select! {
+                biased;
+                () = &mut adopting, if !is_done => {
+                    is_done = true;
+                    adopted.store(true, Ordering::Release);
+                }
+                changed = progress.changed() => if changed.is_err() { return },
+            }
         }
     }
 }
