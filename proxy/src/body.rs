@@ -10,6 +10,8 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::worker::Serving;
+
 /// How long a body may stand still in either direction.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -40,6 +42,8 @@ pub struct Stream {
     incoming: Incoming,
     trailers: Trailers,
     idle: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// Held for its drop alone.
+    kept: Option<Serving>,
 }
 
 /// Why a stream ended early: always a reset, never a clean end.
@@ -86,7 +90,14 @@ impl Body {
             return Self::Empty;
         }
         let idle = idle.map(|limit| (limit, Box::pin(tokio::time::sleep(limit))));
-        Self::Stream(Box::new(Stream { incoming, trailers, idle }))
+        Self::Stream(Box::new(Stream { incoming, trailers, idle, kept: None }))
+    }
+
+    /// The request counts as being served until this body is through; at once where nothing is streamed.
+    pub fn keep(&mut self, serving: Serving) {
+        if let Self::Stream(stream) = self {
+            stream.kept = Some(serving);
+        }
     }
 
     /// Whether it can be sent a second time.

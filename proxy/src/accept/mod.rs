@@ -18,6 +18,9 @@ pub mod gate;
 /// HTTP on a connection, and the ways from one to the next.
 mod serve;
 
+/// How long a caller may take.
+mod pace;
+
 /// `CONNECT`: intercepted or blind.
 mod connect;
 
@@ -35,6 +38,9 @@ const SWEEP: Duration = Duration::from_secs(10);
 
 /// How long accepting rests when the process has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many connections one worker holds at once.
+const CONNECTIONS_MAX: usize = 16_384;
 
 /// Where to listen.
 #[derive(Clone, Default)]
@@ -249,6 +255,9 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
 }
 
 fn spawn(entrance: Rc<Entrance>, line: Line, stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static) {
+    if entrance.open.get() >= CONNECTIONS_MAX {
+        return;
+    }
     entrance.open.set(entrance.open.get() + 1);
     entrance.worker.shared.metrics.connection(1);
     tokio::task::spawn_local(async move {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -15,13 +15,12 @@ use keygress_policy::destination::Host;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use super::pace::Paced;
 use super::{connect, gate};
+use crate::body::Body;
 use crate::caller::RunningTask;
 use crate::exchange::{Line, exchange};
-use crate::worker::LocalExecutor;
-
-/// How long the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::worker::{LocalExecutor, Pace, Serving};
 
 /// The largest head, in bytes.
 const HEAD_MAX: usize = 32 * 1024;
@@ -44,14 +43,19 @@ pub(super) async fn plain(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     closes: Closes,
 ) {
+    let pace = Pace::default();
+    let stream = Paced::new(stream, pace.clone());
     let service = service_fn(|request: Request<Incoming>| {
-        let (line, task, closes) = (line.clone(), task.clone(), closes.clone());
+        let (line, task, closes, pace) = (line.clone(), task.clone(), closes.clone(), pace.clone());
         async move {
-            Ok::<_, Infallible>(if request.method() == Method::CONNECT {
+            let serving = pace.serving();
+            let is_connect = request.method() == Method::CONNECT;
+            let response = if is_connect {
                 connect::answer(line, task, request, closes).await
             } else {
                 exchange(&line, gate::read(&line, task, request)).await
-            })
+            };
+            Ok::<_, Infallible>(paced(response, is_connect, &pace, serving))
         }
     });
     let connection = http1_builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -75,12 +79,16 @@ pub(super) async fn intercepted(
     mut closes: Closes,
 ) {
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let pace = Pace::default();
+    let stream = TokioIo::new(Paced::new(stream, pace.clone()));
     let service = service_fn(|request: Request<Incoming>| {
-        let line = line.clone();
+        let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
         let asked = gate::read_bound(&line, &bound, request);
-        async move { Ok::<_, Infallible>(exchange(&line, asked).await) }
+        async move {
+            let response = exchange(&line, asked).await;
+            Ok::<_, Infallible>(paced(response, false, &pace, serving))
+        }
     });
-    let stream = TokioIo::new(stream);
     if is_h2 {
         let mut connection = pin!(http2_builder().serve_connection(stream, service));
         tokio::select! {
@@ -102,9 +110,19 @@ pub(super) async fn intercepted(
     }
 }
 
+/// Binds the pace to the response: its connection rests when the body is through, or never again where it became a tunnel.
+fn paced(mut response: Response<Body>, is_connect: bool, pace: &Pace, serving: Serving) -> Response<Body> {
+    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && response.status().is_success());
+    if is_tunnel {
+        pace.tunnelled();
+    }
+    response.body_mut().keep(serving);
+    response
+}
+
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(100).max_buf_size(2 * HEAD_MAX);
+    builder.timer(TokioTimer::new()).max_headers(100).max_buf_size(2 * HEAD_MAX);
     builder
 }
 
