@@ -101,7 +101,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let shared = Arc::new(Shared {
         live: Arc::new(Live::new(policy)),
         callers: Callers::new(proofs(&settings)?),
-        credentials: Credentials::new(Handle::current(), audit.clone(), metrics.clone()),
+        credentials: Credentials::new(Handle::current(), audit.clone(), metrics.clone(), Arc::clone(&roots)),
         limits: Limits::default(),
         connector: Connector::new(roots, settings.pins.clone()),
         audit,
