@@ -118,9 +118,12 @@ pub struct Reloader {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Where the outcome of a load goes that somebody asked for.
+type Answer = oneshot::Sender<Result<u64, Arc<String>>>;
+
 enum Wake {
     Noticed(notify::Result<notify::Event>),
-    Asked(oneshot::Sender<Result<u64, Arc<String>>>),
+    Asked(Answer),
     Stopped,
 }
 
@@ -206,7 +209,7 @@ impl Loader {
     }
 
     /// Waits until there is a reason to read the files, and until they are quiet. `None` where the reloader was stopped.
-    fn wait(&self, woken: &mpsc::Receiver<Wake>) -> Option<Vec<oneshot::Sender<Result<u64, Arc<String>>>>> {
+    fn wait(&self, woken: &mpsc::Receiver<Wake>) -> Option<Vec<Answer>> {
         let mut asked = Vec::new();
         let mut until = Instant::now() + POLL;
         let mut latest = None;

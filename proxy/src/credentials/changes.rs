@@ -19,10 +19,14 @@ impl Changes {
         Self { watcher: Mutex::new(None), counter: watch::Sender::new(0) }
     }
 
+    /// Counts what is told from now on.
+    pub(super) fn told(&self) -> watch::Receiver<u64> {
+        self.counter.subscribe()
+    }
+
     /// Follows the folder of this file, whose entry is what changes when a file or a symlink is replaced. Asking again is harmless,
     /// and needed when the folder itself was replaced.
-    pub(super) fn follow(&self, file: &Path) -> watch::Receiver<u64> {
-        let receiver = self.counter.subscribe();
+    pub(super) fn follow(&self, file: &Path) {
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -34,7 +38,6 @@ impl Changes {
         if let Some(Err(error)) = watcher.as_mut().map(|watcher| watcher.watch(folder, RecursiveMode::NonRecursive)) {
             tracing::debug!(%error, folder = %folder.display(), "the folder cannot be watched, it is polled");
         }
-        receiver
     }
 
     fn start(&self) -> Option<RecommendedWatcher> {
@@ -66,7 +69,8 @@ mod tests {
         let file = folder.path().join("key");
         std::fs::write(&file, "a").unwrap();
         let changes = Changes::new();
-        let mut told = changes.follow(&file);
+        let mut told = changes.told();
+        changes.follow(&file);
         std::fs::write(folder.path().join("new"), "b").unwrap();
         std::fs::rename(folder.path().join("new"), &file).unwrap();
         told.changed().await.unwrap();

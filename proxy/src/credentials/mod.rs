@@ -6,6 +6,9 @@ mod keyring;
 /// One credential for one holder: the ready value and the single flight that fetches it.
 mod slot;
 
+/// One fetch: provider, injection, audit.
+mod mint;
+
 /// When a value is renewed, and when it is dropped.
 mod renewal;
 

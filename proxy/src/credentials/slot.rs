@@ -4,18 +4,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::fingerprint::random_name;
 use super::keyring::Core;
 use super::lease::{Lease, REVOCATION_TIME, end_all};
+use super::mint::{Minted, mint};
 use super::renewal::{self, Schedule};
-use super::{Fetched, Holder, Ready, Unavailable};
+use super::{Holder, Ready, Unavailable};
 use crate::Credential;
 use crate::audit::Kind;
 
@@ -73,17 +71,6 @@ struct Held {
     keeper: Option<AbortHandle>,
 }
 
-/// What a fetch brought.
-enum Minted {
-    /// The static value that is ready already.
-    Same,
-    Fresh {
-        ready: Arc<Ready>,
-        lease: Arc<Lease>,
-        schedule: Option<Schedule>,
-    },
-}
-
 /// How a renewal went.
 pub(super) enum Renewal {
     /// Another value is ready, or none should be.
@@ -106,7 +93,9 @@ impl Slot {
         let (ready, used) = (ArcSwapOption::empty(), AtomicBool::new(false));
         let slot = Arc::new(Self { ready, used, state: Mutex::default(), credential, holder, core });
         let files = slot.credential.source.provider().files();
-        if let Some(told) = files.iter().map(|file| slot.core.tools.changes.follow(file)).last() {
+        if !files.is_empty() {
+            let told = slot.core.tools.changes.told();
+            files.iter().for_each(|file| slot.core.tools.changes.follow(file));
             let core = Arc::clone(&slot.core);
             slot.core.runtime.spawn(renewal::follow(Arc::downgrade(&slot), core, files, told));
         }
@@ -294,64 +283,13 @@ impl Slot {
         let (landed, landing) = watch::channel(None);
         let slot = Arc::clone(self);
         let work = self.core.runtime.spawn(async move {
-            let minted = slot.mint().await;
+            let minted = mint(&slot.core, &slot.credential, &slot.holder, &slot.ready).await;
             let result = slot.land(minted);
             landed.send_replace(Some(result));
         });
         let flight = Flight { landing, work: work.abort_handle() };
         state.flight = Some(flight.clone());
         flight
-    }
-
-    /// Fetches, renders and records. The value is not ready before its `issued` record is durable.
-    async fn mint(self: &Arc<Self>) -> Result<Minted, String> {
-        let began = Instant::now();
-        let provider = self.credential.source.provider();
-        let fetched = provider.fetch(&self.core.tools).await;
-        self.core.metrics.mint(provider.kind(), fetched.is_ok());
-        let Fetched { material, lifetime } = fetched?;
-        let schedule = match lifetime {
-            Some(lifetime) => Some(Schedule::renewed(began, lifetime)),
-            None => self.terms(began)?,
-        };
-        let fingerprint = self.core.fingerprints.of(&material);
-        if lifetime.is_none() && self.ready.load().as_ref().is_some_and(|ready| ready.fingerprint == fingerprint) {
-            return Ok(Minted::Same);
-        }
-        let rendered = self.credential.injection.render(&material);
-        let lease = Arc::new(Lease {
-            id: random_name(),
-            credential: Arc::clone(&self.credential),
-            holder: self.holder.clone(),
-            fingerprint: Arc::clone(&fingerprint),
-            expires: schedule.map(|schedule| schedule.ends_at),
-            material: provider.revokes().then_some(material),
-        });
-        let mut issued = lease.event(Kind::Issued);
-        issued.expires_in = lifetime.map(|lifetime| lifetime.as_secs());
-        let recorded = self.core.audit.durable(issued).await;
-        let rendered = match (rendered, recorded) {
-            (Ok(rendered), Ok(())) => rendered,
-            (rendered, recorded) => {
-                end_all(vec![lease], Arc::clone(&self.core), Instant::now() + REVOCATION_TIME).await;
-                recorded.map_err(|_| "the audit cannot record that it was issued".to_owned())?;
-                return Err(rendered.err().unwrap_or_default());
-            }
-        };
-        let expires = schedule.map(|schedule| schedule.usable_until.into_std());
-        let ready = Arc::new(Ready { rendered, fingerprint, lease: Arc::clone(&lease.id), expires });
-        Ok(Minted::Fresh { ready, lease, schedule })
-    }
-
-    /// Until when the terms of a static credential let it be used.
-    fn terms(&self, began: Instant) -> Result<Option<Schedule>, String> {
-        let Some(terms) = &self.credential.static_terms else { return Ok(None) };
-        let last_moment = terms.expires.tomorrow().and_then(|day| day.to_zoned_datetime(TimeZone::UTC));
-        let Ok(last_moment) = last_moment else { return Ok(None) };
-        match Duration::try_from(last_moment.timestamp().duration_since(Timestamp::now())) {
-            Ok(left) if !left.is_zero() => Ok(Some(Schedule::fixed(began, left))),
-            Ok(_) | Err(_) => Err(format!("its last day was {}: rotate the key, then write the new date under `static`", terms.expires)),
-        }
     }
 
     fn land(self: &Arc<Self>, minted: Result<Minted, String>) -> Result<(), Unavailable> {
