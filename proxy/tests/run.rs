@@ -66,7 +66,13 @@ fn the_command_holds_a_placeholder_and_never_the_key() {
 
 #[test]
 fn the_exit_code_is_the_commands() {
-    for (command, code) in [(&["sh", "-c", "exit 3"][..], 3), (&["true"], 0), (&["sh", "-c", "kill -KILL $$"], 137), (&["no-such-command-at-all"], 127), (&["/"], 126)] {
+    for (command, code) in [
+        (&["sh", "-c", "exit 3"][..], 3),
+        (&["true"], 0),
+        (&["sh", "-c", "kill -KILL $$"], 137),
+        (&["no-such-command-at-all"], 127),
+        (&["/"], 126),
+    ] {
         let output = output(command);
         assert_eq!(output.status.code(), Some(code), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     }

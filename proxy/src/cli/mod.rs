@@ -42,7 +42,7 @@ enum Command {
     /// Show the main job in a few seconds, without configuration and without network.
     Demo(demo::Args),
     /// Run the proxy: the sidecar of a pod, or the egress proxy of a host.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Run one command behind a proxy of its own; what was issued for it is revoked when it ends.
     Run(run::Args),
     /// Check a policy: every problem, each with its place and remedy.
@@ -70,7 +70,7 @@ pub fn run() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
