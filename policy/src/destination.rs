@@ -75,3 +75,9 @@ pub fn parse_authority(text: &str) -> Result<(Host, Option<u16>), &'static str> 
 pub fn path_ambiguity(path: &str) -> Option<&'static str> {
     unimplemented!("{path}")
 }
+
+/// Whether keygress carries this method.
+#[must_use]
+pub fn is_listed(method: &http::Method) -> bool {
+    unimplemented!("{method}")
+}

@@ -106,18 +106,18 @@ impl Callers {
         self.0.tasks.end(id);
     }
 
-    /// Proves the owner of a connection once, when it is accepted. `bound` says that the listener belongs to a task, which is the
+    /// Proves the owner of a connection once, when it is accepted. `task_bound` says that the listener belongs to a task, which is the
     /// proof then.
     ///
     /// # Errors
     /// [`Unproven::NoOwner`] where nothing is proven and no task is to prove it; [`Unproven::SameUid`].
-    pub fn connection(&self, peer: &Peer<'_>, bound: bool) -> Result<Caller, Unproven> {
+    pub fn connection(&self, peer: &Peer<'_>, task_bound: bool) -> Result<Caller, Unproven> {
         let proofs = &self.0.proofs;
         let process = match peer {
             Peer::Unix(stream) => process::of_unix(stream, &self.0.users),
             Peer::Tcp { peer, local } => socket_owner::of_tcp(*peer, *local, &self.0.users),
         };
-        let proven_by_task = bound || proofs.require_task;
+        let proven_by_task = task_bound || proofs.require_task;
         match &process {
             None if !proven_by_task => Err(Unproven::NoOwner),
             Some(process) if is_our_own(process.uid) && !proven_by_task && !proofs.unsafe_same_uid => Err(Unproven::SameUid),

@@ -36,16 +36,7 @@ impl keygress_policy::Source for Source {
     }
 }
 
-/// For whom material is held. A slot never serves another holder.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Holder {
-    /// Everybody: static keys, which are the same for all.
-    Shared,
-    /// One task.
-    Task(Arc<str>),
-    /// One workload, outside any task.
-    Workload(Arc<str>),
-}
+pub use keygress_policy::workload::Holder;
 
 /// A rendered value that may be used now.
 #[derive(Debug)]
