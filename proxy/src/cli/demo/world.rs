@@ -143,11 +143,11 @@ impl Server {
 
 fn begin_task(running: &Running) -> anyhow::Result<Application> {
     let (token, placeholder) = (random()?, format!("demo_key_{}", random()?));
-    running.shared.callers.begin(RunningTask {
-        task: Task { id: TASK.to_owned(), labels: BTreeMap::from([("kind".to_owned(), "demo".to_owned())]) },
-        token: Secret::new(token.clone().into_bytes()),
-        placeholders: BTreeMap::from([("invoices".to_owned(), Secret::new(placeholder.clone().into_bytes()))]),
-    });
+    running.shared.callers.begin(RunningTask::new(
+        Task { id: TASK.to_owned(), labels: BTreeMap::from([("kind".to_owned(), "demo".to_owned())]) },
+        Secret::new(token.clone().into_bytes()),
+        BTreeMap::from([("invoices".to_owned(), Secret::new(placeholder.clone().into_bytes()))]),
+    ));
     let address = running.tcp.first().copied().context("no listener")?;
     Application::new(address, &token, &running.ca_pem, placeholder)
 }
