@@ -124,3 +124,16 @@ fn stop_clock() -> StoppedClock {
     tokio::task::spawn_blocking(move || waiting.recv());
     StoppedClock(held)
 }
+
+/// Lets a stopped clock go on in small steps until this has happened; sockets get their turns in between.
+async fn pass_time_until(happened: impl Fn() -> bool) {
+    loop {
+        for _ in 0..100 {
+            if happened() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        tokio::time::advance(Duration::from_millis(50)).await;
+    }
+}
