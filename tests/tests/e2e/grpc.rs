@@ -30,7 +30,10 @@ fn calls_streams_and_trailers_pass() {
     let printed = output(&mut client).unwrap();
     let calls: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
 
-    assert_eq!((&calls[0]["code"], &calls[0]["reply"], &calls[0]["trailers"]["x-count"]), (&json!("OK"), &json!("said hello"), &json!("3")));
+    assert_eq!(
+        (&calls[0]["code"], &calls[0]["reply"], &calls[0]["trailers"]["x-count"]),
+        (&json!("OK"), &json!("said hello"), &json!("3"))
+    );
     assert_eq!((&calls[1]["code"], &calls[1]["details"]), (&json!("FAILED_PRECONDITION"), &json!("as asked")));
     assert_eq!((&calls[2]["code"], &calls[2]["replies"]), (&json!("OK"), &json!(["0", "1", "2"])));
     assert_eq!((&calls[3]["code"], &calls[3]["replies"]), (&json!("OK"), &json!(["heard one", "heard two"])));
