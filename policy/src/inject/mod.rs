@@ -6,14 +6,19 @@
 use http::HeaderName;
 use http::request::Parts;
 
+/// `Authorization: Basic …`.
 mod basic;
 
+/// `Authorization: Bearer …`.
 mod bearer;
 
+/// One header with a template.
 mod header;
 
+/// Several headers with templates.
 mod headers;
 
+/// One key of the query.
 mod query;
 
 /// Header slots: what the five have in common.

@@ -9,6 +9,7 @@ use keygress_policy::problem::{self, Colour, Problem, Severity, SourceFile};
 use serde_json::json;
 
 use crate::Policy;
+use crate::reload;
 
 /// Arguments of `keygress check`.
 #[derive(Debug, clap::Args)]
@@ -67,13 +68,12 @@ pub(super) struct Rejected;
 /// # Errors
 /// Where one of them cannot be read.
 pub(super) fn load(paths: &[PathBuf]) -> anyhow::Result<Loaded> {
-    let files = crate::reload::read(paths).context("cannot read the policy")?;
+    let files = reload::read(paths).context("cannot read the policy")?;
     Ok(compile(files))
 }
 
 fn compile(files: Vec<SourceFile>) -> Loaded {
-    let today = jiff::Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
-    match Policy::compile(&files, today) {
+    match reload::compile(&files) {
         Ok((policy, problems)) => Loaded { files, problems, policy: Ok(policy) },
         Err(problems) => Loaded { files, problems, policy: Err(Rejected) },
     }

@@ -5,8 +5,29 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// `keygress demo`: the main job, shown.
+pub mod demo;
+
 /// `keygress serve`: the proxy.
 pub mod serve;
+
+/// `keygress run`: a proxy that lives as long as one command.
+pub mod run;
+
+/// `keygress check`: every problem of a policy.
+pub mod check;
+
+/// `keygress test`: the policy's own tests.
+pub mod test;
+
+/// `keygress explain`: what the policy says to one request.
+pub mod explain;
+
+/// `keygress schema`: the JSON Schema of a policy.
+pub mod schema;
+
+/// `keygress audit`: questions to an audit file.
+pub mod audit;
 
 /// The application never holds a key.
 #[derive(Debug, Parser)]
@@ -18,8 +39,22 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Show the main job in a few seconds, without configuration and without network.
+    Demo(demo::Args),
     /// Run the proxy: the sidecar of a pod, or the egress proxy of a host.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
+    /// Run one command behind a proxy of its own; what was issued for it is revoked when it ends.
+    Run(run::Args),
+    /// Check a policy: every problem, each with its place and remedy.
+    Check(check::Args),
+    /// Run the policy's own tests.
+    Test(test::Args),
+    /// Say what the policy does with one request, and why.
+    Explain(explain::Args),
+    /// Print the JSON Schema of a policy, or the reference of its keys.
+    Schema(schema::Args),
+    /// Ask an audit file.
+    Audit(audit::Args),
 }
 
 /// Parses the arguments and runs the command: 0 where it did what it was asked, 1 where it failed, 2 where it was asked wrongly.
@@ -34,7 +69,14 @@ pub fn run() -> ExitCode {
         }
     };
     let outcome = match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(*args),
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Audit(args) => audit::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         let _ = writeln!(anstream::stderr(), "error: {error:#}");

@@ -17,6 +17,7 @@ mod task;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
@@ -27,12 +28,16 @@ use anyhow::{Context, anyhow};
 
 use super::serve::{self, Running};
 use crate::audit::Sink;
+use crate::config::Settings;
 use crate::credentials::Ended;
 use bundle::Bundle;
 use environment::Environment;
 use signals::Signals;
 use summary::Tally;
 use task::NewTask;
+
+/// How long requests may go on when the command has ended: whoever asked is gone.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 const NAME: Style = AnsiColor::Cyan.on_default().bold();
 
@@ -101,6 +106,20 @@ async fn wrap(args: &Args) -> anyhow::Result<ExitCode> {
         summarise(&id, ledger.tally()?, ended, begun.elapsed())?;
     }
     exit_code(status, &args.command)
+}
+
+/// A proxy for this one task. The command runs under our own user: that is what makes a plain run cooperative.
+fn settings(args: &Args, audit: Sink) -> Settings {
+    Settings {
+        policy: args.policy.clone(),
+        tcp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+        audit,
+        upstream_ca: args.trust_ca.clone(),
+        require_task: true,
+        unsafe_same_uid: true,
+        drain_grace: DRAIN_GRACE,
+        ..Settings::default()
+    }
 }
 
 /// Starts the command and waits for it, passing signals through.

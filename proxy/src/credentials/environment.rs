@@ -31,6 +31,10 @@ impl Provider for Environment {
         complaint(&self.0).into_iter().collect()
     }
 
+    fn variables(&self) -> Vec<&str> {
+        vec![&self.0]
+    }
+
     fn fetch<'a>(&'a self, _: &'a Tools) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async { Ok(Fetched { material: Material::Token(read(&self.0)?), lifetime: None }) })
     }

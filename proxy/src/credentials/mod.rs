@@ -82,6 +82,12 @@ pub enum Source {
 }
 
 impl Source {
+    /// The environment variables that it reads: `run` keeps them from its command.
+    #[must_use]
+    pub fn variables(&self) -> Vec<&str> {
+        self.provider().variables()
+    }
+
     fn provider(&self) -> &dyn Provider {
         match self {
             Self::File(provider) => provider,
@@ -108,6 +114,11 @@ trait Provider: Send + Sync {
 
     /// The files whose change calls for another fetch.
     fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// The environment variables that it reads.
+    fn variables(&self) -> Vec<&str> {
         Vec::new()
     }
 

@@ -121,6 +121,13 @@ impl Provider for Oauth2ClientCredentials {
         urls.chain(secret).chain(id).chain(scopes).collect()
     }
 
+    fn variables(&self) -> Vec<&str> {
+        match &self.client_secret {
+            ClientSecret::File(_) => Vec::new(),
+            ClientSecret::Environment(name) => vec![name],
+        }
+    }
+
     fn fetch<'a>(&'a self, tools: &'a Tools) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let mut form = Form::default();

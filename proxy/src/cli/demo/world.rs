@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keygress_policy::destination::Host;
 use keygress_policy::material::Secret;
 use keygress_policy::workload::Task;
 use tempfile::TempDir;
@@ -18,11 +20,16 @@ use super::application::Application;
 use super::issuer::{CLIENT_ID, Issuer};
 use super::journal::Journal;
 use super::upstream::{Authority, Upstream};
+use crate::audit::Sink;
 use crate::caller::RunningTask;
 use crate::cli::serve::{self, Running};
+use crate::config::Settings;
 
 /// The task of the application.
 pub(super) const TASK: &str = "demo-task";
+
+/// How long requests may go on at the end: there are none.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Everything that runs.
 pub(super) struct World {
@@ -96,8 +103,19 @@ impl World {
         let trusted = folder.path().join("servers.pem");
         fs::write(&trusted, &authority.pem)?;
         let (sink, journal) = Journal::open();
-        let pins = [&api, &docs, &collector].map(|server| (server.upstream.host.to_owned(), IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        let running = serve::start(settings(&policy.path, trusted, pins.into(), sink)).await?;
+        let names = [&api, &docs, &collector].map(|server| Host::parse(server.upstream.host).map_err(|reason| anyhow!(reason)));
+        let running = serve::start(Settings {
+            policy: vec![policy.path.clone()],
+            tcp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+            audit: Sink::Memory(sink),
+            upstream_ca: vec![trusted],
+            require_task: true,
+            unsafe_same_uid: true,
+            drain_grace: DRAIN_GRACE,
+            pins: names.into_iter().map(|name| Ok((name?, IpAddr::V4(Ipv4Addr::LOCALHOST)))).collect::<anyhow::Result<_>>()?,
+            ..Settings::default()
+        })
+        .await?;
         let application = begin_task(&running)?;
         Ok(Self { running, journal, application, issuer, api, docs, collector, policy, folder })
     }
@@ -125,11 +143,11 @@ impl Server {
 
 fn begin_task(running: &Running) -> anyhow::Result<Application> {
     let (token, placeholder) = (random()?, format!("demo_key_{}", random()?));
-    running.shared.callers.begin(RunningTask {
-        task: Task { id: TASK.to_owned(), labels: BTreeMap::from([("kind".to_owned(), "demo".to_owned())]) },
-        token: Secret::new(token.clone().into_bytes()),
-        placeholders: BTreeMap::from([("invoices".to_owned(), Secret::new(placeholder.clone().into_bytes()))]),
-    });
+    running.shared.callers.begin(RunningTask::new(
+        Task { id: TASK.to_owned(), labels: BTreeMap::from([("kind".to_owned(), "demo".to_owned())]) },
+        Secret::new(token.clone().into_bytes()),
+        BTreeMap::from([("invoices".to_owned(), Secret::new(placeholder.clone().into_bytes()))]),
+    ));
     let address = running.tcp.first().copied().context("no listener")?;
     Application::new(address, &token, &running.ca_pem, placeholder)
 }

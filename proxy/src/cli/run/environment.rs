@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use crate::Policy;
-use crate::credentials::Source;
 
 use super::bundle::Bundle;
 use super::task::NewTask;
@@ -71,7 +70,7 @@ impl Environment {
     }
 }
 
-/// Variables from which the policy's `environment` providers take a credential: the command must not have them.
+/// Variables from which the policy's providers take a credential: the command must not have them.
 fn read_by_providers(policy: &Policy) -> impl Iterator<Item = String> {
-    policy.credentials().iter().flat_map(|credential| variables(&credential.source))
+    policy.credentials().iter().flat_map(|credential| credential.source.variables()).map(str::to_owned)
 }

@@ -42,7 +42,7 @@ impl NewTask {
             held.insert(credential.name.as_str().to_owned(), Secret::new(value.clone().into_bytes()));
             placeholders.insert(placeholder.env.clone(), value);
         }
-        let running = RunningTask { task: Task { id: id()?, labels }, token: Secret::new(token.as_bytes().to_vec()), placeholders: held };
+        let running = RunningTask::new(Task { id: id()?, labels }, Secret::new(token.as_bytes().to_vec()), held);
         Ok(Self { running, token, placeholders })
     }
 }
