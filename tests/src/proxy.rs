@@ -77,6 +77,18 @@ impl Proxy {
         self.address
     }
 
+    /// The port of [`Proxy::address`].
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The certificate of the local CA, PEM.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        self.running.as_ref().map_or("", |running| &running.ca_pem)
+    }
+
     /// The Unix socket for callers.
     #[must_use]
     pub fn socket(&self) -> &Path {

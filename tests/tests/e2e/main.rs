@@ -10,6 +10,9 @@ mod world;
 /// Every way in, with curl.
 mod curl;
 
+/// What can be read in two ways is refused.
+mod gate;
+
 /// Python, Node, Go: requests, streams, sockets.
 mod runtimes;
 
