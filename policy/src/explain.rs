@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::compile::{Callers, Expected, Policy, Rule, Source, Test};
+use crate::compile::{Callers, Expected, Policy, Rule, Source, Terms, Test};
 use crate::decide::{Decision, Denial, Question};
 use crate::destination::{Host, Scheme, is_listed, path_ambiguity};
 use crate::problem::{Place, nearest};
@@ -74,7 +74,13 @@ impl<S: Source> Policy<S> {
         let Hypothesis { scheme, host, port, method, path, .. } = *question;
         let question = Question { workloads: &workloads, scheme, host, port, method, path };
         let decision = self.decide(&question);
-        let rules = self.rules.iter().filter(|rule| rule.host.matches(host)).map(|rule| reason(rule, &question)).collect();
+        let rules = self
+            .rules
+            .iter()
+            .zip(&self.terms)
+            .filter(|(rule, _)| rule.host.matches(host))
+            .map(|(rule, terms)| reason(rule, terms, &question))
+            .collect();
         let explanation = Explanation { decision: "deny", rule: None, credential: None, reason: String::new(), suggestion: None, rules };
         Ok(match decision {
             Decision::Grant(grant) => Explanation {
@@ -205,8 +211,8 @@ fn origin(question: &Question<'_>) -> String {
 }
 
 /// Why one rule for the host matches or not.
-fn reason(rule: &Rule, question: &Question<'_>) -> RuleReason {
-    let admitted = match &rule.callers {
+fn reason(rule: &Rule, terms: &Terms, question: &Question<'_>) -> RuleReason {
+    let admitted = match &terms.callers {
         Callers::Any => true,
         Callers::These(ids) => question.workloads.ids.iter().any(|id| ids.binary_search(id).is_ok()),
     };
@@ -214,9 +220,9 @@ fn reason(rule: &Rule, question: &Question<'_>) -> RuleReason {
         (false, format!("it is for {} on port {}", rule.scheme.as_str(), rule.port))
     } else if !admitted {
         (false, "`from` does not list this caller".to_owned())
-    } else if rule.except.iter().any(|except| except.matches(question.method, question.path)) {
+    } else if terms.except.iter().any(|except| except.matches(question.method, question.path)) {
         (true, "`except` matches: it refuses the request".to_owned())
-    } else if !rule.allow.iter().any(|allow| allow.matches(question.method, question.path)) {
+    } else if !terms.allow.iter().any(|allow| allow.matches(question.method, question.path)) {
         (false, "`allow` lists neither this method nor path together".to_owned())
     } else if rule.credential.is_some() {
         (true, "it allows the request and puts a credential on".to_owned())

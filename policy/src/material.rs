@@ -1,6 +1,7 @@
 //! What credentials are made of. A provider yields [`Material`]; an injection renders it for the wire.
 
 use std::fmt;
+use std::hash::BuildHasher;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -37,6 +38,13 @@ impl Secret {
     #[must_use]
     pub fn is(&self, other: &[u8]) -> bool {
         self.0.ct_eq(other).into()
+    }
+
+    /// A hash for a table in memory, to find what [`Secret::is`] then compares. The hasher must hold a random key, as
+    /// [`std::hash::RandomState`] does: then the time of a lookup tells nothing of the bytes.
+    #[must_use]
+    pub fn hash_with(&self, keyed: &impl BuildHasher) -> u64 {
+        keyed.hash_one(self.0.as_slice())
     }
 }
 
@@ -86,5 +94,31 @@ impl Material {
             Self::Token(_) => MaterialKind::Token,
             Self::UserPassword { .. } => MaterialKind::UserPassword,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_shows_nothing_and_is_only_itself() {
+        let secret = Secret::new(b"hunter2".to_vec());
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
+        assert!(secret.is(b"hunter2") && !secret.is(b"hunter3") && !secret.is(b"hunter") && !secret.is(b""));
+    }
+
+    #[test]
+    fn material_does_not_print_its_secret() {
+        let material = Material::UserPassword { user: "u".into(), password: Secret::new(b"hunter2".to_vec()) };
+        assert!(!format!("{material:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_hash_of_a_secret_is_that_of_its_bytes() {
+        let keyed = RandomState::new();
+        assert_eq!(Secret::new(b"abc".to_vec()).hash_with(&keyed), keyed.hash_one(b"abc".as_slice()));
     }
 }

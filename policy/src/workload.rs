@@ -184,3 +184,14 @@ mod tests {
         assert!(!Selector::default().recognises(&caller("payments", None)));
     }
 }
+
+/// For whom something is held: material, a lease, a connection. Nothing held for one serves another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// Everybody: static keys, which are the same for all.
+    Shared,
+    /// One task.
+    Task(std::sync::Arc<str>),
+    /// One workload, outside any task.
+    Workload(std::sync::Arc<str>),
+}

@@ -34,20 +34,11 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn head() -> Parts {
-    let mut head = http::Request::builder()
-        .uri("https://api.test/v1/things?page=2")
-        .body(())
-        .unwrap()
-        .into_parts()
-        .0;
+    let mut head = http::Request::builder().uri("https://api.test/v1/things?page=2").body(()).unwrap().into_parts().0;
     head.headers = HeaderMap::with_capacity(32);
-    for (name, value) in [
-        ("accept", "*/*"),
-        ("authorization", "Bearer placeholder"),
-        ("user-agent", "test"),
-        ("x-api-key", "mine"),
-        ("cookie", "a=b"),
-    ] {
+    for (name, value) in
+        [("accept", "*/*"), ("authorization", "Bearer placeholder"), ("user-agent", "test"), ("x-api-key", "mine"), ("cookie", "a=b")]
+    {
         head.headers.append(name, value.parse().unwrap());
     }
     head
@@ -66,10 +57,7 @@ fn a_warm_credential_is_put_on_without_allocating() {
         let secret = Secret::new(b"secret".to_vec());
         let material = match injection.takes() {
             keygress_policy::material::MaterialKind::Token => Material::Token(secret),
-            keygress_policy::material::MaterialKind::UserPassword => Material::UserPassword {
-                user: "user".into(),
-                password: secret,
-            },
+            keygress_policy::material::MaterialKind::UserPassword => Material::UserPassword { user: "user".into(), password: secret },
         };
         let rendered = injection.render(&material).unwrap();
         let placeholder = Secret::new(b"placeholder".to_vec());

@@ -1,1 +1,205 @@
-//! To come.
+//! Bodies: streamed both ways, never buffered; an idle limit; trailers only where they are let through.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::worker::Serving;
+
+/// How long a body may stand still in either direction.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A body on its way out or back.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// Our own words: a problem document.
+    Text(Option<Bytes>),
+    /// Somebody's bytes, passed on as they come.
+    Stream(Box<Stream>),
+}
+
+/// What happens to the trailers of a stream.
+#[derive(Debug)]
+pub enum Trailers {
+    /// They are passed on (responses: gRPC status).
+    Pass,
+    /// Only these are.
+    Only(Vec<HeaderName>),
+}
+
+/// A body that passes through.
+#[derive(Debug)]
+pub struct Stream {
+    incoming: Incoming,
+    trailers: Trailers,
+    idle: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// Held for its drop alone.
+    kept: Option<Serving>,
+}
+
+/// Why a stream ended early: always a reset, never a clean end.
+#[derive(Debug)]
+pub enum Broken {
+    /// The other side failed.
+    Transport(hyper::Error),
+    /// Nothing came for the idle limit.
+    Idle,
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Transport(error) => error.fmt(f),
+            Self::Idle => f.write_str("the body stood still for too long"),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl Body {
+    /// Our own words.
+    #[must_use]
+    pub fn text(bytes: Bytes) -> Self {
+        Self::Text(Some(bytes))
+    }
+
+    /// The body of a request: ends with an error where nothing comes for [`IDLE_TIMEOUT`]; named trailers alone pass.
+    #[must_use]
+    pub fn request(incoming: Incoming, trailers: &[HeaderName]) -> Self {
+        Self::stream(incoming, Trailers::Only(trailers.to_vec()), Some(IDLE_TIMEOUT))
+    }
+
+    /// The body of a response. An event stream may rest as long as it likes: the two ends decide.
+    #[must_use]
+    pub fn response(incoming: Incoming) -> Self {
+        Self::stream(incoming, Trailers::Pass, None)
+    }
+
+    fn stream(incoming: Incoming, trailers: Trailers, idle: Option<Duration>) -> Self {
+        if incoming.is_end_stream() {
+            return Self::Empty;
+        }
+        let idle = idle.map(|limit| (limit, Box::pin(tokio::time::sleep(limit))));
+        Self::Stream(Box::new(Stream { incoming, trailers, idle, kept: None }))
+    }
+
+    /// The request counts as being served until this body is through; at once where nothing is streamed.
+    pub fn keep(&mut self, serving: Serving) {
+        if let Self::Stream(stream) = self {
+            stream.kept = Some(serving);
+        }
+    }
+
+    /// Whether it can be sent a second time.
+    #[must_use]
+    pub fn is_replayable(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Text(text) => Poll::Ready(text.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(stream) => stream.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Text(text) => text.is_none(),
+            Self::Stream(stream) => stream.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(stream) => stream.incoming.size_hint(),
+        }
+    }
+}
+
+impl Stream {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        loop {
+            let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                if let Some((_, sleep)) = &mut self.idle {
+                    ready!(sleep.as_mut().poll(cx));
+                    return Poll::Ready(Some(Err(Broken::Idle)));
+                }
+                return Poll::Pending;
+            };
+            if let Some((limit, sleep)) = &mut self.idle {
+                sleep.as_mut().reset(Instant::now() + *limit);
+            }
+            let frame = match next {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Poll::Ready(Some(Err(Broken::Transport(error)))),
+                None => return Poll::Ready(None),
+            };
+            match frame.into_trailers() {
+                Err(data) => return Poll::Ready(Some(Ok(data))),
+                Ok(trailers) => {
+                    if let Some(trailers) = self.trailers.let_through(trailers) {
+                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Trailers {
+    fn let_through(&self, mut trailers: HeaderMap) -> Option<HeaderMap> {
+        match self {
+            Self::Pass => Some(trailers),
+            Self::Only(names) => {
+                let mut kept = HeaderMap::new();
+                for name in names {
+                    if let http::header::Entry::Occupied(entry) = trailers.entry(name) {
+                        let (name, values) = entry.remove_entry_mult();
+                        for value in values {
+                            kept.append(&name, value);
+                        }
+                    }
+                }
+                (!kept.is_empty()).then_some(kept)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailers_pass_only_by_name() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("authorization", "Bearer theirs".parse().unwrap());
+        trailers.insert("x-checksum", "abc".parse().unwrap());
+        let only = Trailers::Only(vec![HeaderName::from_static("x-checksum")]);
+        let kept = only.let_through(trailers.clone()).unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept["x-checksum"], "abc");
+        assert!(Trailers::Only(Vec::new()).let_through(trailers.clone()).is_none());
+        assert_eq!(Trailers::Pass.let_through(trailers).unwrap().len(), 2);
+    }
+}

@@ -1,1 +1,304 @@
-//! To come.
+//! One request, out and back, in the order of the product's own sentence:
+//! *who calls, may they, with which credential, put it on, send it, keep it from coming back, write it down.*
+//!
+//! Every way in ends here, and only here is anything sent: no path decides for itself.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::request::Parts;
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use keygress_policy::decide::{Connect, Decision, Denial, Grant, Question};
+use keygress_policy::destination::{Host, Scheme};
+use keygress_policy::inject::{SlotRefusal, strip};
+use tokio::net::TcpStream;
+
+/// What a connection knows of its caller, and keeps from request to request.
+pub mod line;
+
+/// What is written down of one request.
+mod record;
+
+use crate::body::Body;
+use crate::caller::RunningTask;
+use crate::credentials::{Ready, Source};
+use crate::forward::{self, Key, Target, head, upgrade};
+use crate::refusal::{Code, Refusal};
+use crate::reload::Snapshot;
+use crate::scrub;
+
+pub use line::{Line, Shared, Sight, Way, Worker};
+use record::Record;
+
+/// A request as it would be sent: read once, at the gate, from exactly one interpretation of what the caller wrote.
+pub struct Asked {
+    /// The policy for this request, from here to the end.
+    pub snapshot: Arc<Snapshot>,
+    /// The task whose token came with it.
+    pub task: Option<Arc<RunningTask>>,
+    /// Scheme as it would be sent.
+    pub scheme: Scheme,
+    /// Host.
+    pub host: Host,
+    /// Port.
+    pub port: u16,
+    /// Method, headers, and path with query.
+    pub head: Parts,
+    /// The body, not read yet.
+    pub body: Incoming,
+}
+
+/// Carries one request out and its response back. Never fails: what goes wrong is a refusal, and on record.
+pub async fn exchange(line: &Line, asked: Result<Asked, Refusal>) -> Response<Body> {
+    let mut record = Record::begin(line);
+    let outcome = match asked {
+        Ok(asked) => {
+            record.asked(&asked);
+            carry(line, asked, &mut record).await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match outcome {
+        Ok(response) => {
+            record.used(response.status());
+            response
+        }
+        Err(refusal) => {
+            record.denied(&refusal);
+            refusal.respond(record.id())
+        }
+    }
+}
+
+async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Response<Body>, Refusal> {
+    let Asked { snapshot, task, scheme, host, port, mut head, body } = asked;
+
+    // who calls
+    let sight = line.sight(&snapshot, task)?;
+    record.caller(&sight);
+
+    // may they
+    let question = Question { workloads: &sight.workloads, scheme, host: &host, port, method: &head.method, path: head.uri.path() };
+    let grant = permitted(snapshot.policy.decide(&question))?;
+    record.granted(&grant);
+    line.shared()
+        .limits
+        .count(grant.rule, sight.workload.as_deref(), sight.task_id(), Instant::now())
+        .map_err(|seconds| limited(&grant, seconds))?;
+
+    // with which credential
+    let caller_upgrade = upgrade::asked(&mut head);
+    head::leave_hop(&mut head.headers);
+    if grant.rule.constrains_path {
+        head::leave_overrides(&mut head.headers);
+    }
+    if caller_upgrade.is_some() {
+        upgrade::ask(&mut head.headers);
+    }
+    let mut use_of = Use::prepare(line, &sight, &grant, &mut head).await?;
+    record.credential(&use_of);
+
+    // put it on, send it
+    let target = Target { scheme, host: &host, port, allow_ips: &grant.rule.allow_ips, http1_only: caller_upgrade.is_some() };
+    let key = Key {
+        generation: snapshot.generation,
+        rule: grant.rule.index,
+        holder: sight.holder.clone(),
+        host: host.clone(),
+        port,
+        http1_only: target.http1_only,
+    };
+    let body = Body::request(body, &grant.rule.request_trailers);
+    let spare = use_of.may_replay(&body).then(|| head.clone());
+    let mut response = attempt(line, &key, &target, &use_of, (head, body)).await?;
+    if let Some(head) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
+        use_of.renew().await?;
+        record.credential(&use_of);
+        response = attempt(line, &key, &target, &use_of, (head, Body::Empty)).await?;
+    }
+
+    // keep it from coming back
+    if let Some(ready) = use_of.ready() {
+        scrub::headers(response.headers_mut(), &ready.rendered);
+    }
+    if let Some(caller) = caller_upgrade.filter(|_| upgrade::is_switch(&response)) {
+        return upgrade::join(caller, response);
+    }
+    Ok(passed_back(response))
+}
+
+/// One attempt: the destination is reached and verified first, and only then is the credential put on.
+async fn attempt(
+    line: &Line,
+    key: &Key,
+    target: &Target<'_>,
+    use_of: &Use<'_>,
+    (mut head, body): (Parts, Body),
+) -> Result<Response<Incoming>, Refusal> {
+    let (pool, connector) = (line.pool(), line.connector());
+    let link = forward::reach(pool, connector, key, target).await?;
+    use_of.put_on(&mut head)?;
+    forward::send((pool, connector), key, target, link, (head, body)).await
+}
+
+/// What a `CONNECT` asks for.
+pub struct AskedConnect {
+    /// The policy for this decision.
+    pub snapshot: Arc<Snapshot>,
+    /// The task whose token came with it.
+    pub task: Option<Arc<RunningTask>>,
+    /// Host.
+    pub host: Host,
+    /// Port.
+    pub port: u16,
+}
+
+/// What opening a `CONNECT` came to.
+pub enum Opened {
+    /// The bytes are to be intercepted; every request inside asks again.
+    Intercept,
+    /// The policy passes this destination by host alone: here is its other end.
+    Tunnel(TcpStream),
+}
+
+/// Decides a `CONNECT`: the same caller, decision, guard, limits and audit as for a request.
+///
+/// # Errors
+/// The response that refuses it; it is on record.
+pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<Opened, Response<Body>> {
+    let mut record = Record::begin(line);
+    let opened = async {
+        let AskedConnect { snapshot, task, host, port } = asked?;
+        record.connect(&snapshot, &host, port);
+        let sight = line.sight(&snapshot, task)?;
+        record.caller(&sight);
+        let rule = match snapshot.policy.connect(&sight.workloads, &host, port) {
+            Connect::Intercept => return Ok(Opened::Intercept),
+            Connect::Tunnel(rule) => rule,
+            Connect::Denied(denial) => return Err(denied(&denial)),
+        };
+        record.rule(rule);
+        line.shared()
+            .limits
+            .count(rule, sight.workload.as_deref(), sight.task_id(), Instant::now())
+            .map_err(|seconds| rate_limited(&rule.name, seconds))?;
+        let target = Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false };
+        line.connector().dial(&target).await.map(Opened::Tunnel)
+    }
+    .await;
+    match opened {
+        Ok(Opened::Tunnel(stream)) => {
+            record.used(StatusCode::OK);
+            Ok(Opened::Tunnel(stream))
+        }
+        Ok(Opened::Intercept) => Ok(Opened::Intercept),
+        Err(refusal) => {
+            record.denied(&refusal);
+            let mut response = refusal.respond(record.id());
+            // RFC 9931: what follows a refused CONNECT is never read as a request.
+            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            Err(response)
+        }
+    }
+}
+
+/// The use of a credential by one request: nothing where the grant has none.
+struct Use<'g> {
+    credential: Option<(&'g Arc<crate::Credential>, Arc<crate::credentials::Slot>, Arc<Ready>)>,
+}
+
+impl<'g> Use<'g> {
+    /// Checks the slot that the application may have filled, strips its other credentials, and has the value ready.
+    async fn prepare(line: &Line, sight: &Sight, grant: &Grant<'g, Source>, head: &mut Parts) -> Result<Self, Refusal> {
+        let Some(credential) = grant.credential else {
+            return Ok(Self { credential: None });
+        };
+        credential.injection.admit(head, sight.placeholder(credential)).map_err(|refusal| slot_refused(grant, refusal))?;
+        strip(head, &grant.rule.forward, Some(&credential.injection));
+        if !line.shared().audit.healthy() {
+            return Err(Refusal::new(Code::AuditUnavailable, "the audit does not take records now").by_rule(&grant.rule.name));
+        }
+        let slot = sight.slot(line.shared(), credential);
+        let ready = match slot.ready() {
+            Some(ready) => ready,
+            None => slot.wait().await.map_err(|unavailable| no_credential(grant, unavailable))?,
+        };
+        Ok(Self { credential: Some((credential, slot, ready)) })
+    }
+
+    fn put_on(&self, head: &mut Parts) -> Result<(), Refusal> {
+        let Some((credential, _, ready)) = &self.credential else { return Ok(()) };
+        credential.injection.act(head, &ready.rendered).map_err(|why| Refusal::new(Code::BadRequest, why))
+    }
+
+    fn ready(&self) -> Option<&Ready> {
+        self.credential.as_ref().map(|(_, _, ready)| &**ready)
+    }
+
+    /// A 401 is answered with a fresh value where the provider can mint one and the request can be sent again as it was.
+    fn may_replay(&self, body: &Body) -> bool {
+        use keygress_policy::Source as _;
+        body.is_replayable() && self.credential.as_ref().is_some_and(|(credential, _, _)| !credential.source.is_static())
+    }
+
+    async fn renew(&mut self) -> Result<(), Refusal> {
+        let Some((credential, slot, ready)) = &mut self.credential else { return Ok(()) };
+        slot.invalidate(ready);
+        *ready = slot.wait().await.map_err(|unavailable| {
+            Refusal::new(Code::NoCredential, format!("`{}`: {}", credential.name, unavailable.reason)).retry_after(unavailable.retry_after)
+        })?;
+        Ok(())
+    }
+}
+
+fn permitted(decision: Decision<'_, Source>) -> Result<Grant<'_, Source>, Refusal> {
+    match decision {
+        Decision::Grant(grant) => Ok(grant),
+        Decision::Denied(denial) => Err(denied(&denial)),
+    }
+}
+
+fn denied(denial: &Denial<'_>) -> Refusal {
+    match denial {
+        Denial::UnknownDestination => Refusal::new(Code::UnknownDestination, "no rule of the policy names this destination"),
+        Denial::Caller => Refusal::new(Code::CallerNotAllowed, "rules name this destination, but none for this caller"),
+        Denial::Request => Refusal::new(Code::NotAllowed, "rules name this destination and caller, but none this method and path"),
+        Denial::Except(rule) => Refusal::new(Code::Excepted, "an `except` names this request").by_rule(&rule.name),
+        Denial::Ambiguous(one, other) => {
+            Refusal::new(Code::Ambiguous, format!("`{}` and `{}` put different credentials on it", one.name, other.name)).by_rule(&one.name)
+        }
+        Denial::Path(why) => Refusal::new(Code::PathAmbiguous, *why),
+    }
+}
+
+fn limited(grant: &Grant<'_, Source>, seconds: u64) -> Refusal {
+    rate_limited(&grant.rule.name, seconds)
+}
+
+fn rate_limited(rule: &keygress_policy::name::RuleName, seconds: u64) -> Refusal {
+    Refusal::new(Code::RateLimited, "the rule's rate is used up").by_rule(rule).retry_after(Some(seconds))
+}
+
+fn no_credential(grant: &Grant<'_, Source>, unavailable: crate::credentials::Unavailable) -> Refusal {
+    let name = grant.credential.map_or("", |credential| credential.name.as_str());
+    Refusal::new(Code::NoCredential, format!("`{name}`: {}", unavailable.reason))
+        .by_rule(&grant.rule.name)
+        .retry_after(unavailable.retry_after)
+}
+
+fn slot_refused(grant: &Grant<'_, Source>, refusal: SlotRefusal) -> Refusal {
+    let detail = match refusal {
+        SlotRefusal::Occupied => "the slot must be empty, and the application filled it",
+        SlotRefusal::NotThePlaceholder => "the slot must hold this task's placeholder",
+    };
+    Refusal::new(Code::SlotRefused, detail).by_rule(&grant.rule.name)
+}
+
+fn passed_back(response: Response<Incoming>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    head::leave_hop_back(&mut head.headers);
+    head.version = http::Version::HTTP_11;
+    head.extensions.clear();
+    Response::from_parts(head, Body::response(body))
+}

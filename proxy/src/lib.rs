@@ -24,6 +24,9 @@ pub mod scrub;
 /// 8 · On record, allowed or not.
 pub mod audit;
 
+/// One thread, one runtime: what hyper spawns stays on it.
+pub mod worker;
+
 /// Bodies, streamed both ways.
 pub mod body;
 

@@ -1,3 +1,7 @@
 //! The `keygress` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keygress::cli::run()
+}

@@ -2,3 +2,18 @@
 
 /// What the tests need beyond Rust, found or installed.
 pub mod tools;
+
+/// What one test has of its own: a folder, a certificate authority for upstreams, fresh secrets.
+pub mod site;
+
+/// The proxy under test.
+pub mod proxy;
+
+/// Real servers, one file each, on ephemeral ports.
+pub mod servers;
+
+/// Real clients: a program with the environment that a user would give it, and what it printed.
+pub mod client;
+
+/// A child process that ends with its handle, and its lines.
+pub mod process;

@@ -123,6 +123,11 @@ pub struct Rule {
     pub credential: Option<usize>,
     /// Whether it constrains methods or paths.
     pub constrains_path: bool,
+}
+
+/// What only the matcher needs of a rule.
+#[derive(Debug)]
+pub(crate) struct Terms {
     pub(crate) callers: Callers,
     /// What it allows; everything where the policy names nothing.
     pub(crate) allow: Vec<RequestPattern>,
@@ -158,6 +163,8 @@ pub struct Policy<S> {
     pub(crate) workloads: Vec<(WorkloadName, Selector)>,
     /// By name.
     pub(crate) rules: Vec<Rule>,
+    /// Those of [`Policy::rules`], in the same order.
+    pub(crate) terms: Vec<Terms>,
     /// By name.
     pub(crate) credentials: Vec<Arc<Credential<S>>>,
     pub(crate) sites: Sites,
@@ -175,11 +182,12 @@ impl<S: Source> Policy<S> {
         let merged = merge::merge::<S>(files, &mut check);
         let workloads = workloads::compile(merged.workloads, &mut check);
         let credentials = credentials::compile(merged.credentials, &mut check);
-        let (rules, pieces) = rules::compile(merged.rules, &workloads, &credentials, &mut check);
+        let (rules, terms, pieces) = rules::compile(merged.rules, &workloads, &credentials, &mut check);
         let tests = tests::compile(merged.tests, &workloads, &rules, &credentials, &mut check);
         let workloads = workloads.kept;
         let policy = Self {
-            sites: Sites::new(&rules.kept),
+            sites: Sites::new(rules.kept.iter().zip(&terms)),
+            terms,
             routes: upstream::routes(&rules.kept, &pieces, &mut check),
             workloads,
             credentials: credentials.kept.into_iter().map(Arc::new).collect(),

@@ -5,7 +5,7 @@ use http::header;
 
 use super::check::{Check, Compiled, Named, Section};
 use super::upstream::{Upstream, upstream};
-use super::{Callers, Credential, Rule, Source};
+use super::{Callers, Credential, Rule, Source, Terms};
 use crate::destination::{RequestPattern, SlashInSegment};
 use crate::document::{At, EncodedSlash, From, LimitEntry, PerEntry, RuleEntry};
 use crate::limit::{Limit, Per};
@@ -47,15 +47,17 @@ pub(super) fn compile<S: Source>(
     workloads: &Compiled<(WorkloadName, Selector)>,
     credentials: &Compiled<Credential<S>>,
     check: &mut Check,
-) -> (Compiled<Rule>, Vec<Pieces>) {
+) -> (Compiled<Rule>, Vec<Terms>, Vec<Pieces>) {
     let known = Known { workloads, credentials };
+    let mut terms = Vec::new();
     let mut pieces = Vec::new();
     let rules = Compiled::of(section, check, |index, named, check| {
-        let rule = rule(index, &named, &known, check)?;
+        let (rule, own_terms) = rule(index, &named, &known, check)?;
+        terms.push(own_terms);
         pieces.push(Pieces::of(&named));
         Some(rule)
     });
-    (rules, pieces)
+    (rules, terms, pieces)
 }
 
 impl Pieces {
@@ -71,7 +73,7 @@ impl Pieces {
 }
 
 /// Checks everything before it gives up, so that every problem of the entry is reported.
-fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>, check: &mut Check) -> Option<Rule> {
+fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>, check: &mut Check) -> Option<(Rule, Terms)> {
     let entry = &named.entry;
     let upstream = upstream(named, check);
     let callers = callers(named, known, check);
@@ -88,7 +90,8 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
         return None;
     }
     let upstream = upstream?;
-    Some(Rule {
+    let terms = Terms { callers: callers?, allow: allow?, except: except?, opaque_slash };
+    let rule = Rule {
         name: RuleName::from(named.name.as_str()),
         index,
         scheme: upstream.scheme,
@@ -101,11 +104,8 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
         limit: limit?,
         credential: credential?,
         constrains_path: entry.allow.is_some() || !entry.except.is_empty(),
-        callers: callers?,
-        allow: allow?,
-        except: except?,
-        opaque_slash,
-    })
+    };
+    Some((rule, terms))
 }
 
 fn callers<S>(named: &Named<RuleEntry>, known: &Known<'_, S>, check: &mut Check) -> Option<Callers> {

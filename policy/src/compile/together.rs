@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::check::Check;
 use super::rules::Pieces;
-use super::{Callers, Policy, Rule, Source};
+use super::{Callers, Policy, Rule, Source, Terms};
 use crate::decide::{Decision, Denial, Question};
 use crate::destination::{HostPattern, RequestPattern};
 use crate::problem::{Complaint, Place, Problem};
@@ -15,14 +15,22 @@ const FILL: &str = "keygress-example-segment";
 pub(super) fn examine<S: Source>(policy: &Policy<S>, pieces: &[Pieces], credential_places: &[Place], check: &mut Check) {
     let here: BTreeMap<_, Vec<usize>> = by_destination(&policy.rules);
     for indices in here.values() {
-        let rules: Vec<(&Rule, &Pieces)> =
-            indices.iter().filter_map(|index| Some((policy.rules.get(*index)?, pieces.get(*index)?))).collect();
+        let seen =
+            |index: &usize| Some(Seen { rule: policy.rules.get(*index)?, terms: policy.terms.get(*index)?, pieces: pieces.get(*index)? });
+        let rules: Vec<Seen<'_>> = indices.iter().filter_map(seen).collect();
         dead_entries(&rules, check);
         conflicts(policy, &rules, check);
     }
     if check.is_clean() {
         unused_credentials(policy, credential_places, check);
     }
+}
+
+/// A rule with all that is known of it.
+struct Seen<'r> {
+    rule: &'r Rule,
+    terms: &'r Terms,
+    pieces: &'r Pieces,
 }
 
 /// The rules of each exact destination, and of each wildcard apart.
@@ -35,61 +43,58 @@ fn by_destination(rules: &[Rule]) -> BTreeMap<(String, &'static str, u16), Vec<u
 }
 
 /// Entries that can never match because one `except` covers them for all their callers.
-fn dead_entries(rules: &[(&Rule, &Pieces)], check: &mut Check) {
-    let excepting: Vec<&Rule> = rules.iter().map(|(rule, _)| *rule).filter(|rule| !rule.except.is_empty()).collect();
-    for (rule, pieces) in rules {
-        for (entry, place) in rule.allow.iter().zip(&pieces.allow) {
-            let dead =
-                excepting.iter().find(|other| other.callers.cover(&rule.callers) && other.except.iter().any(|except| except.covers(entry)));
-            if let Some(by) = dead {
-                check.error(
-                    "never_matches",
-                    *place,
-                    format!("rule `{}` can never match here: `except` of rule `{}` refuses it", rule.name, by.name),
-                    "remove one of the two entries",
-                );
-            }
+fn dead_entries(rules: &[Seen<'_>], check: &mut Check) {
+    let excepting: Vec<&Seen<'_>> = rules.iter().filter(|other| !other.terms.except.is_empty()).collect();
+    for Seen { rule, terms, pieces } in rules {
+        for (entry, place) in terms.allow.iter().zip(&pieces.allow) {
+            let refuses = |other: &Terms| other.callers.cover(&terms.callers) && other.except.iter().any(|except| except.covers(entry));
+            let Some(by) = excepting.iter().find(|other| refuses(other.terms)) else { continue };
+            let message = format!("rule `{}` can never match here: `except` of rule `{}` refuses it", rule.name, by.rule.name);
+            check.error("never_matches", *place, message, "remove one of the two entries");
         }
     }
 }
 
 /// Pairs of rules that put different credentials on one request. A request that shows it is made up and decided, so that an error is
 /// reported exactly where the proxy would refuse.
-fn conflicts<S: Source>(policy: &Policy<S>, rules: &[(&Rule, &Pieces)], check: &mut Check) {
-    let holding: Vec<_> =
-        rules.iter().filter(|(rule, _)| rule.credential.is_some() && matches!(rule.host, HostPattern::Exact(_))).collect();
-    for (position, (one, first)) in holding.iter().enumerate() {
-        for (other, second) in holding.iter().skip(position.saturating_add(1)).filter(|(other, _)| other.credential != one.credential) {
-            let Some(callers) = one.callers.shared(&other.callers) else { continue };
-            let Some(request) = conflicting_request(policy, one, other, &callers) else { continue };
-            let name = |rule: &Rule| {
-                rule.credential
-                    .and_then(|index| policy.credentials.get(index))
-                    .map(|credential| credential.name.to_string())
-                    .unwrap_or_default()
-            };
-            let message = format!(
-                "rules `{}` and `{}` put different credentials on the same request: `{}` and `{}` on `{request}`",
-                one.name,
-                other.name,
-                name(one),
-                name(other)
-            );
-            let complaint = Complaint::new(message, "narrow `from` or `allow` of one of the two so that only one credential remains");
-            let (first, second) = (first.credential.unwrap_or(first.name), second.credential.unwrap_or(second.name));
-            let (earlier, later) = if first <= second { (first, second) } else { (second, first) };
-            check.push(Problem::error("conflicting_credentials", later, complaint).related(earlier, "the other credential"));
+fn conflicts<S: Source>(policy: &Policy<S>, rules: &[Seen<'_>], check: &mut Check) {
+    let holding = |seen: &&Seen<'_>| seen.rule.credential.is_some() && matches!(seen.rule.host, HostPattern::Exact(_));
+    let holding: Vec<&Seen<'_>> = rules.iter().filter(holding).collect();
+    for (position, one) in holding.iter().enumerate() {
+        for other in holding.iter().skip(position.saturating_add(1)).filter(|other| other.rule.credential != one.rule.credential) {
+            if let Some(request) = conflicting_request(policy, one, other) {
+                check.push(conflict(policy, one, other, &request));
+            }
         }
     }
 }
 
+fn conflict<S: Source>(policy: &Policy<S>, one: &Seen<'_>, other: &Seen<'_>, request: &str) -> Problem {
+    let credential = |seen: &Seen<'_>| {
+        seen.rule.credential.and_then(|index| policy.credentials.get(index)).map(|credential| credential.name.to_string())
+    };
+    let message = format!(
+        "rules `{}` and `{}` put different credentials on the same request: `{}` and `{}` on `{request}`",
+        one.rule.name,
+        other.rule.name,
+        credential(one).unwrap_or_default(),
+        credential(other).unwrap_or_default()
+    );
+    let complaint = Complaint::new(message, "narrow `from` or `allow` of one of the two so that only one credential remains");
+    let place = |seen: &Seen<'_>| seen.pieces.credential.unwrap_or(seen.pieces.name);
+    let (earlier, later) = (place(one).min(place(other)), place(one).max(place(other)));
+    Problem::error("conflicting_credentials", later, complaint).related(earlier, "the other credential")
+}
+
 /// A request on which the decision is ambiguous between these two rules, as `METHOD /path`.
-fn conflicting_request<S: Source>(policy: &Policy<S>, one: &Rule, other: &Rule, callers: &Workloads) -> Option<String> {
-    let HostPattern::Exact(host) = &one.host else { return None };
-    for (a, b) in one.allow.iter().flat_map(|a| other.allow.iter().map(move |b| (a, b))) {
+fn conflicting_request<S: Source>(policy: &Policy<S>, one: &Seen<'_>, other: &Seen<'_>) -> Option<String> {
+    let HostPattern::Exact(host) = &one.rule.host else { return None };
+    let callers = one.terms.callers.shared(&other.terms.callers)?;
+    for (a, b) in one.terms.allow.iter().flat_map(|a| other.terms.allow.iter().map(move |b| (a, b))) {
         for (method, path) in requests(a, b) {
             let Ok(parsed) = http::Method::from_bytes(method.as_bytes()) else { continue };
-            let question = Question { workloads: callers, scheme: one.scheme, host, port: one.port, method: &parsed, path: &path };
+            let question =
+                Question { workloads: &callers, scheme: one.rule.scheme, host, port: one.rule.port, method: &parsed, path: &path };
             if matches!(policy.decide(&question), Decision::Denied(Denial::Ambiguous(..))) {
                 return Some(format!("{method} {}", path.replace(FILL, "…")));
             }

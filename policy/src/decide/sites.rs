@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::trie::{ANY_CALLER, Entry, Trie};
-use crate::compile::{Callers, Rule};
+use crate::compile::{Callers, Rule, Terms};
 use crate::destination::{Host, HostPattern, MethodSet, Scheme};
 use crate::workload::Workloads;
 
@@ -34,14 +34,14 @@ pub(super) struct Site {
 
 impl Sites {
     /// Sorts rules, by name, into their destinations.
-    pub(crate) fn new(rules: &[Rule]) -> Self {
+    pub(crate) fn new<'r>(rules: impl Iterator<Item = (&'r Rule, &'r Terms)>) -> Self {
         let mut sites = Self::default();
-        for rule in rules {
+        for (rule, terms) in rules {
             let list = match &rule.host {
                 HostPattern::Exact(host) => sites.exact.entry(host.clone()).or_default(),
                 HostPattern::Under(suffix) => sites.under.entry(suffix.clone()).or_default(),
             };
-            Site::of(list, rule).add(rule);
+            Site::of(list, rule).add(rule, terms);
             match &rule.host {
                 HostPattern::Exact(host) if rule.raise_to_https => drop(sites.raised.insert(host.clone())),
                 HostPattern::Under(suffix) if rule.raise_to_https => drop(sites.raised_under.insert(suffix.clone())),
@@ -100,16 +100,16 @@ impl Site {
         }
     }
 
-    fn add(&mut self, rule: &Rule) {
+    fn add(&mut self, rule: &Rule, terms: &Terms) {
         self.constrains_path |= rule.constrains_path;
         self.intercepts |= rule.intercepts();
-        self.opaque_slash |= rule.opaque_slash;
+        self.opaque_slash |= terms.opaque_slash;
         let any = [ANY_CALLER];
-        let callers: &[u32] = match &rule.callers {
+        let callers: &[u32] = match &terms.callers {
             Callers::Any => &any,
             Callers::These(ids) => ids,
         };
-        self.any_caller |= rule.callers == Callers::Any;
+        self.any_caller |= terms.callers == Callers::Any;
         let (Ok(index), credential) = (u32::try_from(rule.index), rule.credential.and_then(|index| u32::try_from(index).ok())) else {
             return;
         };
@@ -118,10 +118,10 @@ impl Site {
                 self.callers.insert(place, *caller);
             }
             let entry = Entry { caller: *caller, methods: MethodSet::ANY, rule: index, credential, except: false };
-            for pattern in &rule.allow {
+            for pattern in &terms.allow {
                 self.paths.insert(pattern, Entry { methods: pattern.methods, ..entry.clone() });
             }
-            for pattern in &rule.except {
+            for pattern in &terms.except {
                 self.paths.insert(pattern, Entry { methods: pattern.methods, credential: None, except: true, ..entry.clone() });
             }
         }

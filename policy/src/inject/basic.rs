@@ -32,16 +32,12 @@ pub struct Basic {
 }
 
 /// Reads what clients send: some leave the padding away.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &ALPHABET,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&ALPHABET, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 impl Basic {
     pub(super) fn compile(shape: &Shape) -> Self {
-        Self {
-            existing: shape.existing,
-        }
+        Self { existing: shape.existing }
     }
 }
 
@@ -76,10 +72,7 @@ impl Inject for Basic {
         Ok(Rendered {
             headers: vec![(AUTHORIZATION, rendered::sensitive(value.as_bytes())?)],
             query: None,
-            needles: vec![
-                Secret::new(password.expose().to_vec()),
-                Secret::new(encoded.as_bytes().to_vec()),
-            ],
+            needles: vec![Secret::new(password.expose().to_vec()), Secret::new(encoded.as_bytes().to_vec())],
         })
     }
 
@@ -114,60 +107,24 @@ mod tests {
     fn the_pair_goes_into_authorization() {
         let mut head = head("/", &[("authorization", "Bearer mine")]);
         let injection = injection("basic");
-        let rendered = injection
-            .render(&user_password("Aladdin", "open sesame"))
-            .unwrap();
+        let rendered = injection.render(&user_password("Aladdin", "open sesame")).unwrap();
         injection.act(&mut head, &rendered).unwrap();
         // The example of RFC 7617 § 2.
-        assert_eq!(
-            head.headers["authorization"],
-            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
-        );
+        assert_eq!(head.headers["authorization"], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         assert!(head.headers["authorization"].is_sensitive());
-        assert!(
-            rendered.needles()[0].is(b"open sesame")
-                && rendered.needles()[1].is(b"QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
-        );
+        assert!(rendered.needles()[0].is(b"open sesame") && rendered.needles()[1].is(b"QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
     }
 
     #[test]
     fn the_password_must_be_the_placeholder() {
-        let (injection, placeholder) = (
-            injection("basic: { existing: require_placeholder }"),
-            Secret::new(b"ph:1".to_vec()),
-        );
-        let sent = |pair: &str| {
-            head(
-                "/",
-                &[("authorization", &format!("basic {}", STANDARD.encode(pair)))],
-            )
-        };
-        assert_eq!(
-            injection.admit(&sent("anybody:ph:1"), Some(&placeholder)),
-            Ok(())
-        );
-        assert_eq!(
-            injection.admit(
-                &head("/", &[("authorization", "Basic OnBoOjE")]),
-                Some(&placeholder)
-            ),
-            Ok(())
-        );
+        let (injection, placeholder) = (injection("basic: { existing: require_placeholder }"), Secret::new(b"ph:1".to_vec()));
+        let sent = |pair: &str| head("/", &[("authorization", &format!("basic {}", STANDARD.encode(pair)))]);
+        assert_eq!(injection.admit(&sent("anybody:ph:1"), Some(&placeholder)), Ok(()));
+        assert_eq!(injection.admit(&head("/", &[("authorization", "Basic OnBoOjE")]), Some(&placeholder)), Ok(()));
         for bad in ["ph:1", "anybody:ph", "anybody:ph:12", "ph", ""] {
-            assert_eq!(
-                injection.admit(&sent(bad), Some(&placeholder)),
-                Err(SlotRefusal::NotThePlaceholder),
-                "{bad}"
-            );
+            assert_eq!(injection.admit(&sent(bad), Some(&placeholder)), Err(SlotRefusal::NotThePlaceholder), "{bad}");
         }
-        assert!(
-            injection
-                .admit(
-                    &head("/", &[("authorization", "Basic %%%")]),
-                    Some(&placeholder)
-                )
-                .is_err()
-        );
+        assert!(injection.admit(&head("/", &[("authorization", "Basic %%%")]), Some(&placeholder)).is_err());
     }
 
     #[test]

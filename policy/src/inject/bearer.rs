@@ -27,9 +27,7 @@ pub struct Bearer {
 
 impl Bearer {
     pub(super) fn compile(shape: &Shape) -> Self {
-        Self {
-            existing: shape.existing,
-        }
+        Self { existing: shape.existing }
     }
 }
 
@@ -103,25 +101,10 @@ mod tests {
 
     #[test]
     fn the_token_goes_into_authorization() {
-        let mut head = head(
-            "/",
-            &[
-                ("authorization", "Basic mine"),
-                ("authorization", "Bearer mine"),
-                ("x", "y"),
-            ],
-        );
+        let mut head = head("/", &[("authorization", "Basic mine"), ("authorization", "Bearer mine"), ("x", "y")]);
         let injection = bearer("overwrite");
-        injection
-            .act(&mut head, &injection.render(&token("T0")).unwrap())
-            .unwrap();
-        assert_eq!(
-            head.headers
-                .get_all("authorization")
-                .iter()
-                .collect::<Vec<_>>(),
-            ["Bearer T0"]
-        );
+        injection.act(&mut head, &injection.render(&token("T0")).unwrap()).unwrap();
+        assert_eq!(head.headers.get_all("authorization").iter().collect::<Vec<_>>(), ["Bearer T0"]);
         assert!(head.headers["authorization"].is_sensitive());
         assert_eq!(head.headers["x"], "y");
     }
@@ -130,62 +113,26 @@ mod tests {
     fn only_the_placeholder_is_exchanged() {
         let (injection, placeholder) = (bearer("require_placeholder"), Secret::new(b"ph".to_vec()));
         for good in ["Bearer ph", "bearer ph", "BEARER  ph"] {
-            assert_eq!(
-                injection.admit(&head("/", &[("authorization", good)]), Some(&placeholder)),
-                Ok(()),
-                "{good}"
-            );
+            assert_eq!(injection.admit(&head("/", &[("authorization", good)]), Some(&placeholder)), Ok(()), "{good}");
         }
-        for bad in [
-            "Bearer other",
-            "Bearer ph x",
-            "Bearerph",
-            "ph",
-            "Basic ph",
-            "Bearer",
-            "Bearer ",
-        ] {
+        for bad in ["Bearer other", "Bearer ph x", "Bearerph", "ph", "Basic ph", "Bearer", "Bearer "] {
             assert_eq!(
                 injection.admit(&head("/", &[("authorization", bad)]), Some(&placeholder)),
                 Err(SlotRefusal::NotThePlaceholder),
                 "{bad}"
             );
         }
-        let twice = head(
-            "/",
-            &[
-                ("authorization", "Bearer ph"),
-                ("authorization", "Bearer ph"),
-            ],
-        );
+        let twice = head("/", &[("authorization", "Bearer ph"), ("authorization", "Bearer ph")]);
         assert!(injection.admit(&twice, Some(&placeholder)).is_err());
-        assert!(
-            injection
-                .admit(&head("/", &[]), Some(&placeholder))
-                .is_err()
-        );
-        assert!(
-            injection
-                .admit(&head("/", &[("authorization", "Bearer ph")]), None)
-                .is_err()
-        );
-        assert!(
-            injection
-                .admit(
-                    &head("/", &[("authorization", "Bearer ")]),
-                    Some(&Secret::new(Vec::new()))
-                )
-                .is_err()
-        );
+        assert!(injection.admit(&head("/", &[]), Some(&placeholder)).is_err());
+        assert!(injection.admit(&head("/", &[("authorization", "Bearer ph")]), None).is_err());
+        assert!(injection.admit(&head("/", &[("authorization", "Bearer ")]), Some(&Secret::new(Vec::new()))).is_err());
     }
 
     #[test]
     fn a_value_of_the_callers_own_is_refused_where_the_slot_must_be_empty() {
         let injection = bearer("if_absent");
-        assert_eq!(
-            injection.admit(&head("/", &[("authorization", "Bearer mine")]), None),
-            Err(SlotRefusal::Occupied)
-        );
+        assert_eq!(injection.admit(&head("/", &[("authorization", "Bearer mine")]), None), Err(SlotRefusal::Occupied));
         assert_eq!(injection.admit(&head("/", &[]), None), Ok(()));
     }
 

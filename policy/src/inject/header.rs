@@ -40,10 +40,7 @@ impl Header {
         if !slot.template.is_secret() {
             return Err(headers::no_secret());
         }
-        Ok(Self {
-            slot,
-            existing: shape.existing,
-        })
+        Ok(Self { slot, existing: shape.existing })
     }
 }
 
@@ -65,11 +62,7 @@ impl Inject for Header {
     }
 
     fn render(&self, material: &Material) -> Result<Rendered, String> {
-        Ok(Rendered {
-            headers: vec![self.slot.render(material)?],
-            query: None,
-            needles: headers::needles(material)?,
-        })
+        Ok(Rendered { headers: vec![self.slot.render(material)?], query: None, needles: headers::needles(material)? })
     }
 
     fn occupied(&self, head: &Parts) -> bool {
@@ -81,11 +74,7 @@ impl Inject for Header {
     }
 
     fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String> {
-        slot::replace(
-            &mut head.headers,
-            std::iter::once(&self.slot.name),
-            rendered,
-        )
+        slot::replace(&mut head.headers, std::iter::once(&self.slot.name), rendered)
     }
 }
 
@@ -97,37 +86,17 @@ mod tests {
     #[test]
     fn the_secret_stands_in_its_template() {
         let injection = injection("header: { name: Authorization, value: 'token {token}' }");
-        let mut head = head(
-            "/",
-            &[("authorization", "Bearer mine"), ("Authorization", "again")],
-        );
-        injection
-            .act(&mut head, &injection.render(&token("T0")).unwrap())
-            .unwrap();
-        assert_eq!(
-            head.headers
-                .get_all("authorization")
-                .iter()
-                .collect::<Vec<_>>(),
-            ["token T0"]
-        );
+        let mut head = head("/", &[("authorization", "Bearer mine"), ("Authorization", "again")]);
+        injection.act(&mut head, &injection.render(&token("T0")).unwrap()).unwrap();
+        assert_eq!(head.headers.get_all("authorization").iter().collect::<Vec<_>>(), ["token T0"]);
         assert!(head.headers["authorization"].is_sensitive());
     }
 
     #[test]
     fn an_upstream_that_reads_underscores_as_hyphens_sees_ours_alone() {
         let injection = injection("header: { name: x-api-key }");
-        let mut head = head(
-            "/",
-            &[
-                ("x_api_key", "mine"),
-                ("x-api_key", "mine"),
-                ("X-API-Key", "mine"),
-            ],
-        );
-        injection
-            .act(&mut head, &injection.render(&token("T0")).unwrap())
-            .unwrap();
+        let mut head = head("/", &[("x_api_key", "mine"), ("x-api_key", "mine"), ("X-API-Key", "mine")]);
+        injection.act(&mut head, &injection.render(&token("T0")).unwrap()).unwrap();
         assert_eq!(head.headers.len(), 1);
         assert_eq!(head.headers["x-api-key"], "T0");
     }
@@ -136,50 +105,23 @@ mod tests {
     fn a_user_and_a_password_may_stand_in_one_value() {
         let injection = injection("header: { name: x-login, value: '{user}/{password}' }");
         assert_eq!(injection.takes(), MaterialKind::UserPassword);
-        assert_eq!(
-            injection.render(&user_password("u", "p")).unwrap().headers[0].1,
-            "u/p"
-        );
+        assert_eq!(injection.render(&user_password("u", "p")).unwrap().headers[0].1, "u/p");
         assert!(injection.render(&token("t")).is_err());
     }
 
     #[test]
     fn shapes_that_cannot_be_meant_are_refused() {
         assert!(complaint("header: { name: host }").0.contains("`host`"));
-        assert!(
-            complaint("header: { name: x, value: static }")
-                .0
-                .contains("no secret")
-        );
-        assert!(
-            complaint("header: { name: x, value: '{tokn}' }")
-                .0
-                .contains("`{tokn}`")
-        );
+        assert!(complaint("header: { name: x, value: static }").0.contains("no secret"));
+        assert!(complaint("header: { name: x, value: '{tokn}' }").0.contains("`{tokn}`"));
     }
 
     #[test]
     fn the_template_must_hold_the_placeholder() {
-        let injection =
-            injection("header: { name: x-key, value: 'k={token}', existing: require_placeholder }");
+        let injection = injection("header: { name: x-key, value: 'k={token}', existing: require_placeholder }");
         let placeholder = Secret::new(b"ph".to_vec());
-        assert!(
-            injection
-                .admit(&head("/", &[("x-key", "k=ph")]), Some(&placeholder))
-                .is_ok()
-        );
-        assert!(
-            injection
-                .admit(&head("/", &[("x-key", "k=pi")]), Some(&placeholder))
-                .is_err()
-        );
-        assert!(
-            injection
-                .admit(
-                    &head("/", &[("x-key", "k=ph"), ("x_key", "k=ph")]),
-                    Some(&placeholder)
-                )
-                .is_err()
-        );
+        assert!(injection.admit(&head("/", &[("x-key", "k=ph")]), Some(&placeholder)).is_ok());
+        assert!(injection.admit(&head("/", &[("x-key", "k=pi")]), Some(&placeholder)).is_err());
+        assert!(injection.admit(&head("/", &[("x-key", "k=ph"), ("x_key", "k=ph")]), Some(&placeholder)).is_err());
     }
 }

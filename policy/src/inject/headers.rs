@@ -40,57 +40,35 @@ impl Headers {
         let mut slots: Vec<HeaderSlot> = Vec::with_capacity(shape.set.len());
         for (name, value) in &shape.set {
             let slot = HeaderSlot::compile(name, value, shape.existing)?;
-            if slots
-                .iter()
-                .any(|other| slot::is_spelling_of(&slot.name, &other.name))
-            {
-                return Err((
-                    format!("`set` names the header `{name}` twice"),
-                    "keep one of them".into(),
-                ));
+            if slots.iter().any(|other| slot::is_spelling_of(&slot.name, &other.name)) {
+                return Err((format!("`set` names the header `{name}` twice"), "keep one of them".into()));
             }
             slots.push(slot);
         }
         if slots.len() > HEADERS_MAX {
-            return Err((
-                format!("`set` has {} headers", slots.len()),
-                format!("use at most {HEADERS_MAX}"),
-            ));
+            return Err((format!("`set` has {} headers", slots.len()), format!("use at most {HEADERS_MAX}")));
         }
         if !slots.iter().any(|slot| slot.template.is_secret()) {
             return Err(no_secret());
         }
-        let takes = if slots
-            .iter()
-            .any(|slot| slot.takes() == MaterialKind::UserPassword)
-        {
+        let takes = if slots.iter().any(|slot| slot.takes() == MaterialKind::UserPassword) {
             MaterialKind::UserPassword
         } else {
             MaterialKind::Token
         };
-        if takes == MaterialKind::UserPassword
-            && slots.iter().any(|slot| slot.template.uses(Variable::Token))
-        {
+        if takes == MaterialKind::UserPassword && slots.iter().any(|slot| slot.template.uses(Variable::Token)) {
             return Err((
                 "`set` mixes `{token}` with `{user}` or `{password}`".into(),
-                "a credential holds a token, or a user and a password: use the variables of one"
-                    .into(),
+                "a credential holds a token, or a user and a password: use the variables of one".into(),
             ));
         }
-        Ok(Self {
-            slots,
-            takes,
-            existing: shape.existing,
-        })
+        Ok(Self { slots, takes, existing: shape.existing })
     }
 }
 
 /// What is wrong with an injection that injects nothing.
 pub(super) fn no_secret() -> Complaint {
-    (
-        "no secret stands in the value of any header".to_owned(),
-        "use `{token}` or `{password}` in it".to_owned(),
-    )
+    ("no secret stands in the value of any header".to_owned(), "use `{token}` or `{password}` in it".to_owned())
 }
 
 /// The secret itself: every header holds it in the clear.
@@ -115,9 +93,7 @@ impl Inject for Headers {
     }
 
     fn owns_header(&self, name: &HeaderName) -> bool {
-        self.slots
-            .iter()
-            .any(|slot| slot::is_spelling_of(name, &slot.name))
+        self.slots.iter().any(|slot| slot::is_spelling_of(name, &slot.name))
     }
 
     fn owns_query_key(&self, _key: &str) -> bool {
@@ -125,36 +101,20 @@ impl Inject for Headers {
     }
 
     fn render(&self, material: &Material) -> Result<Rendered, String> {
-        let headers = self
-            .slots
-            .iter()
-            .map(|slot| slot.render(material))
-            .collect::<Result<_, _>>()?;
-        Ok(Rendered {
-            headers,
-            query: None,
-            needles: needles(material)?,
-        })
+        let headers = self.slots.iter().map(|slot| slot.render(material)).collect::<Result<_, _>>()?;
+        Ok(Rendered { headers, query: None, needles: needles(material)? })
     }
 
     fn occupied(&self, head: &Parts) -> bool {
-        self.slots
-            .iter()
-            .any(|slot| slot::occupied(&head.headers, &slot.name))
+        self.slots.iter().any(|slot| slot::occupied(&head.headers, &slot.name))
     }
 
     fn holds(&self, head: &Parts, placeholder: &Secret) -> bool {
-        self.slots
-            .iter()
-            .all(|slot| slot.holds(&head.headers, placeholder))
+        self.slots.iter().all(|slot| slot.holds(&head.headers, placeholder))
     }
 
     fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String> {
-        slot::replace(
-            &mut head.headers,
-            self.slots.iter().map(|slot| &slot.name),
-            rendered,
-        )
+        slot::replace(&mut head.headers, self.slots.iter().map(|slot| &slot.name), rendered)
     }
 }
 
@@ -165,123 +125,47 @@ mod tests {
 
     #[test]
     fn every_header_is_set() {
-        let injection = injection(
-            "headers: { set: { cf-access-client-id: '{user}', cf-access-client-secret: '{password}', x-org: acme } }",
-        );
-        let mut head = head(
-            "/",
-            &[
-                ("x-org", "mine"),
-                ("x-org", "mine"),
-                ("cf_access_client_id", "mine"),
-            ],
-        );
-        injection
-            .act(
-                &mut head,
-                &injection.render(&user_password("id", "pw")).unwrap(),
-            )
-            .unwrap();
+        let injection =
+            injection("headers: { set: { cf-access-client-id: '{user}', cf-access-client-secret: '{password}', x-org: acme } }");
+        let mut head = head("/", &[("x-org", "mine"), ("x-org", "mine"), ("cf_access_client_id", "mine")]);
+        injection.act(&mut head, &injection.render(&user_password("id", "pw")).unwrap()).unwrap();
         assert_eq!(head.headers.len(), 3);
         assert_eq!(
-            (
-                &head.headers["cf-access-client-id"],
-                &head.headers["cf-access-client-secret"],
-                &head.headers["x-org"]
-            ),
-            (
-                &"id".parse().unwrap(),
-                &"pw".parse().unwrap(),
-                &"acme".parse().unwrap()
-            )
+            (&head.headers["cf-access-client-id"], &head.headers["cf-access-client-secret"], &head.headers["x-org"]),
+            (&"id".parse().unwrap(), &"pw".parse().unwrap(), &"acme".parse().unwrap())
         );
     }
 
     #[test]
     fn every_secret_header_must_hold_the_placeholder() {
-        let injection = injection(
-            "headers: { existing: require_placeholder, set: { x-id: '{user}', x-a: '{password}', x-b: 'b {password}' } }",
-        );
+        let injection =
+            injection("headers: { existing: require_placeholder, set: { x-id: '{user}', x-a: '{password}', x-b: 'b {password}' } }");
         let placeholder = Secret::new(b"ph".to_vec());
-        assert!(
-            injection
-                .admit(
-                    &head("/", &[("x-a", "ph"), ("x-b", "b ph")]),
-                    Some(&placeholder)
-                )
-                .is_ok()
-        );
-        assert!(
-            injection
-                .admit(
-                    &head("/", &[("x-a", "ph"), ("x-b", "ph")]),
-                    Some(&placeholder)
-                )
-                .is_err()
-        );
-        assert!(
-            injection
-                .admit(&head("/", &[("x-a", "ph")]), Some(&placeholder))
-                .is_err()
-        );
+        assert!(injection.admit(&head("/", &[("x-a", "ph"), ("x-b", "b ph")]), Some(&placeholder)).is_ok());
+        assert!(injection.admit(&head("/", &[("x-a", "ph"), ("x-b", "ph")]), Some(&placeholder)).is_err());
+        assert!(injection.admit(&head("/", &[("x-a", "ph")]), Some(&placeholder)).is_err());
     }
 
     #[test]
     fn one_occupied_header_is_enough_to_refuse() {
-        let injection =
-            injection("headers: { existing: if_absent, set: { x-a: '{token}', x-b: b } }");
-        assert!(
-            injection
-                .admit(&head("/", &[("x-b", "mine")]), None)
-                .is_err()
-        );
-        assert!(
-            injection
-                .admit(&head("/", &[("x-c", "mine")]), None)
-                .is_ok()
-        );
+        let injection = injection("headers: { existing: if_absent, set: { x-a: '{token}', x-b: b } }");
+        assert!(injection.admit(&head("/", &[("x-b", "mine")]), None).is_err());
+        assert!(injection.admit(&head("/", &[("x-c", "mine")]), None).is_ok());
     }
 
     #[test]
     fn shapes_that_cannot_be_meant_are_refused() {
         assert!(complaint("headers: { set: {} }").0.contains("no secret"));
-        assert!(
-            complaint("headers: { set: { x: y } }")
-                .0
-                .contains("no secret")
-        );
-        assert!(
-            complaint("headers: { set: { X-A: '{token}', x_a: '{token}' } }")
-                .0
-                .contains("twice")
-        );
-        assert!(
-            complaint("headers: { set: { x-a: '{token}', x-b: '{user}' } }")
-                .0
-                .contains("mixes")
-        );
-        let many = (0..17)
-            .map(|n| format!("x-{n}: '{{token}}'"))
-            .collect::<Vec<_>>()
-            .join(", ");
-        assert!(
-            complaint(&format!("headers: {{ set: {{ {many} }} }}"))
-                .0
-                .contains("17")
-        );
+        assert!(complaint("headers: { set: { x: y } }").0.contains("no secret"));
+        assert!(complaint("headers: { set: { X-A: '{token}', x_a: '{token}' } }").0.contains("twice"));
+        assert!(complaint("headers: { set: { x-a: '{token}', x-b: '{user}' } }").0.contains("mixes"));
+        let many = (0..17).map(|n| format!("x-{n}: '{{token}}'")).collect::<Vec<_>>().join(", ");
+        assert!(complaint(&format!("headers: {{ set: {{ {many} }} }}")).0.contains("17"));
     }
 
     #[test]
     fn material_of_another_kind_is_refused() {
-        assert!(
-            injection("headers: { set: { x-a: '{password}' } }")
-                .render(&token("t"))
-                .is_err()
-        );
-        assert!(
-            injection("headers: { set: { x-a: 'a{password}' } }")
-                .render(&user_password("u", ""))
-                .is_err()
-        );
+        assert!(injection("headers: { set: { x-a: '{password}' } }").render(&token("t")).is_err());
+        assert!(injection("headers: { set: { x-a: 'a{password}' } }").render(&user_password("u", "")).is_err());
     }
 }

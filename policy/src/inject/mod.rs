@@ -6,14 +6,19 @@
 use http::HeaderName;
 use http::request::Parts;
 
+/// `Authorization: Basic …`.
 mod basic;
 
+/// `Authorization: Bearer …`.
 mod bearer;
 
+/// One header with a template.
 mod header;
 
+/// Several headers with templates.
 mod headers;
 
+/// One key of the query.
 mod query;
 
 /// Header slots: what the five have in common.
@@ -155,12 +160,7 @@ impl Injection {
     /// A message that names what is wrong with the material (a newline, a control byte, empty), never the material.
     pub fn render(&self, material: &Material) -> Result<Rendered, String> {
         if material.kind() != self.takes() {
-            return Err(format!(
-                "`{}` takes {}, and this is {}",
-                self.kind(),
-                self.takes(),
-                material.kind()
-            ));
+            return Err(format!("`{}` takes {}, and this is {}", self.kind(), self.takes(), material.kind()));
         }
         self.inner().render(material)
     }
@@ -176,9 +176,7 @@ impl Injection {
             Existing::IfAbsent if inner.occupied(head) => Err(SlotRefusal::Occupied),
             Existing::IfAbsent => Ok(()),
             Existing::RequirePlaceholder => match placeholder {
-                Some(placeholder) if !placeholder.is_empty() && inner.holds(head, placeholder) => {
-                    Ok(())
-                }
+                Some(placeholder) if !placeholder.is_empty() && inner.holds(head, placeholder) => Ok(()),
                 Some(_) | None => Err(SlotRefusal::NotThePlaceholder),
             },
         }

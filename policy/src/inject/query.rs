@@ -11,11 +11,7 @@ use super::{Complaint, Existing, Inject, Rendered, pairs, rendered};
 use crate::material::{Material, MaterialKind, Secret};
 
 /// All but the unreserved characters of RFC 3986 are encoded.
-const ENCODED: AsciiSet = NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Puts a token into one key of the query. URLs end up in the logs of upstreams: prefer a header where the service takes one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -40,17 +36,11 @@ impl Query {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~$".contains(&byte);
         if shape.key.is_empty() || !shape.key.bytes().all(allowed) {
             return Err((
-                format!(
-                    "`{}` is not a key of a query that can be injected",
-                    shape.key
-                ),
+                format!("`{}` is not a key of a query that can be injected", shape.key),
                 "use letters, digits and `-._~$`".into(),
             ));
         }
-        Ok(Self {
-            key: shape.key.clone(),
-            existing: shape.existing,
-        })
+        Ok(Self { key: shape.key.clone(), existing: shape.existing })
     }
 }
 
@@ -83,22 +73,15 @@ impl Inject for Query {
         if !token.is(encoded.as_bytes()) {
             needles.push(Secret::new(encoded.as_bytes().to_vec()));
         }
-        Ok(Rendered {
-            headers: Vec::new(),
-            query: Some((self.key.clone(), Secret::new(encoded.as_bytes().to_vec()))),
-            needles,
-        })
+        Ok(Rendered { headers: Vec::new(), query: Some((self.key.clone(), Secret::new(encoded.as_bytes().to_vec()))), needles })
     }
 
     fn occupied(&self, head: &Parts) -> bool {
-        head.uri
-            .query()
-            .is_some_and(|query| pairs::pairs(query).any(|pair| self.owns_query_key(pair.key)))
+        head.uri.query().is_some_and(|query| pairs::pairs(query).any(|pair| self.owns_query_key(pair.key)))
     }
 
     fn holds(&self, head: &Parts, placeholder: &Secret) -> bool {
-        let mut found = pairs::pairs(head.uri.query().unwrap_or_default())
-            .filter(|pair| self.owns_query_key(pair.key));
+        let mut found = pairs::pairs(head.uri.query().unwrap_or_default()).filter(|pair| self.owns_query_key(pair.key));
         match (found.next(), found.next()) {
             (Some(pair), None) => placeholder.is(&pairs::decode(pair.value)),
             _ => false,
@@ -112,14 +95,11 @@ impl Inject for Query {
         if head.uri.path_and_query().is_none() || head.uri.path() == "*" {
             return Err("the request's target has no query".to_owned());
         }
-        let value = std::str::from_utf8(value.expose())
-            .map_err(|_| "the credential was not encoded".to_owned())?;
+        let value = std::str::from_utf8(value.expose()).map_err(|_| "the credential was not encoded".to_owned())?;
         let old = head.uri.query().unwrap_or_default();
         let kept = pairs::without(old, |pair| self.owns_query_key(pair.key));
         let kept = kept.as_deref().unwrap_or(old);
-        let mut query = Zeroizing::new(String::with_capacity(
-            kept.len() + key.len() + value.len() + 2,
-        ));
+        let mut query = Zeroizing::new(String::with_capacity(kept.len() + key.len() + value.len() + 2));
         query.push_str(kept);
         if !kept.is_empty() && !kept.ends_with('&') {
             query.push('&');
@@ -138,9 +118,7 @@ mod tests {
     fn sent(uri: &str) -> String {
         let injection = injection("query: { key: key }");
         let mut head = head(uri, &[]);
-        injection
-            .act(&mut head, &injection.render(&token("a b+/é=")).unwrap())
-            .unwrap();
+        injection.act(&mut head, &injection.render(&token("a b+/é=")).unwrap()).unwrap();
         head.uri.to_string()
     }
 
@@ -148,10 +126,7 @@ mod tests {
     fn the_token_goes_into_its_key_alone() {
         assert_eq!(sent("/p"), "/p?key=a%20b%2B%2F%C3%A9%3D");
         assert_eq!(sent("/p?a=1"), "/p?a=1&key=a%20b%2B%2F%C3%A9%3D");
-        assert_eq!(
-            sent("https://h:8/p%20?key=mine&%6bEy=mine&a;key=x"),
-            "https://h:8/p%20?a&key=a%20b%2B%2F%C3%A9%3D"
-        );
+        assert_eq!(sent("https://h:8/p%20?key=mine&%6bEy=mine&a;key=x"), "https://h:8/p%20?a&key=a%20b%2B%2F%C3%A9%3D");
     }
 
     #[test]
@@ -165,14 +140,7 @@ mod tests {
         }
         let long = format!("/?a={}", "x".repeat(65_500));
         let mut head = head(&long, &[]);
-        assert!(
-            injection
-                .act(
-                    &mut head,
-                    &injection.render(&token(&"y".repeat(100))).unwrap()
-                )
-                .is_err()
-        );
+        assert!(injection.act(&mut head, &injection.render(&token(&"y".repeat(100))).unwrap()).is_err());
         assert_eq!(head.uri, long.as_str());
     }
 
@@ -181,27 +149,10 @@ mod tests {
         let injection = injection("query: { key: key, existing: require_placeholder }");
         let placeholder = Secret::new(b"p/h".to_vec());
         for good in ["/?key=p/h", "/?key=p%2fh&a=b", "/?a&%6bey=%70%2Fh"] {
-            assert!(
-                injection
-                    .admit(&head(good, &[]), Some(&placeholder))
-                    .is_ok(),
-                "{good}"
-            );
+            assert!(injection.admit(&head(good, &[]), Some(&placeholder)).is_ok(), "{good}");
         }
-        for bad in [
-            "/",
-            "/?key=",
-            "/?key=p",
-            "/?key=p/h&key=p/h",
-            "/?key=p/h;KEY=x",
-            "/?a=p/h",
-        ] {
-            assert!(
-                injection
-                    .admit(&head(bad, &[]), Some(&placeholder))
-                    .is_err(),
-                "{bad}"
-            );
+        for bad in ["/", "/?key=", "/?key=p", "/?key=p/h&key=p/h", "/?key=p/h;KEY=x", "/?a=p/h"] {
+            assert!(injection.admit(&head(bad, &[]), Some(&placeholder)).is_err(), "{bad}");
         }
     }
 
@@ -214,29 +165,15 @@ mod tests {
 
     #[test]
     fn needles_are_the_token_and_what_went_out() {
-        let rendered = injection("query: { key: key }")
-            .render(&token("a b"))
-            .unwrap();
+        let rendered = injection("query: { key: key }").render(&token("a b")).unwrap();
         assert!(rendered.needles()[0].is(b"a b") && rendered.needles()[1].is(b"a%20b"));
-        assert_eq!(
-            injection("query: { key: key }")
-                .render(&token("ab"))
-                .unwrap()
-                .needles()
-                .len(),
-            1
-        );
+        assert_eq!(injection("query: { key: key }").render(&token("ab")).unwrap().needles().len(), 1);
     }
 
     #[test]
     fn keys_that_need_encoding_are_refused() {
         for key in ["", "a b", "a=b", "a&b", "k[]", "é"] {
-            assert!(
-                complaint(&format!("query: {{ key: '{key}' }}"))
-                    .0
-                    .contains("is not a key"),
-                "{key}"
-            );
+            assert!(complaint(&format!("query: {{ key: '{key}' }}")).0.contains("is not a key"), "{key}");
         }
     }
 }

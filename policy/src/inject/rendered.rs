@@ -23,8 +23,7 @@ impl Rendered {
 
 /// A header value that HPACK does not index and `Debug` does not print.
 pub(super) fn sensitive(bytes: &[u8]) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::from_bytes(bytes)
-        .map_err(|_| "it holds a byte that cannot stand in a header".to_owned())?;
+    let mut value = HeaderValue::from_bytes(bytes).map_err(|_| "it holds a byte that cannot stand in a header".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -48,11 +47,7 @@ pub(super) fn refuse_control(bytes: &[u8]) -> Result<(), String> {
 /// Refuses what [`refuse_control`] refuses, and whatever is not ASCII: upstreams disagree about such header values.
 pub(super) fn refuse_unprintable(bytes: &[u8]) -> Result<(), String> {
     refuse_control(bytes)?;
-    if bytes.is_ascii() {
-        Ok(())
-    } else {
-        Err("it holds a byte that is not ASCII, which cannot stand in a header".to_owned())
-    }
+    if bytes.is_ascii() { Ok(()) } else { Err("it holds a byte that is not ASCII, which cannot stand in a header".to_owned()) }
 }
 
 /// Refuses space around the value: it is lost on the wire.

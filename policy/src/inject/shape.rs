@@ -3,10 +3,7 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapDeserializer, StrDeserializer};
-use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, MapAccess,
-    VariantAccess, Visitor,
-};
+use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, MapAccess, VariantAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::{basic, bearer, header, headers, query};
@@ -79,9 +76,7 @@ impl<'de> Visitor<'de> for WordOrMap {
     }
 
     fn visit_str<E: de::Error>(self, word: &str) -> Result<Kind, E> {
-        Kind::deserialize(OneKey(MapDeserializer::new(std::iter::once((
-            word, NoKeys,
-        )))))
+        Kind::deserialize(OneKey(MapDeserializer::new(std::iter::once((word, NoKeys)))))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Kind, A::Error> {
@@ -109,10 +104,7 @@ impl<'de, A: MapAccess<'de>> EnumAccess<'de> for OneKey<A> {
     type Error = A::Error;
     type Variant = Self;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(
-        mut self,
-        seed: S,
-    ) -> Result<(S::Value, Self), A::Error> {
+    fn variant_seed<S: DeserializeSeed<'de>>(mut self, seed: S) -> Result<(S::Value, Self), A::Error> {
         match self.0.next_key_seed(seed)? {
             Some(kind) => Ok((kind, self)),
             None => Err(de::Error::custom("`inject` names no injection")),
@@ -123,10 +115,7 @@ impl<'de, A: MapAccess<'de>> EnumAccess<'de> for OneKey<A> {
 impl<'de, A: MapAccess<'de>> VariantAccess<'de> for OneKey<A> {
     type Error = A::Error;
 
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(
-        mut self,
-        seed: S,
-    ) -> Result<S::Value, A::Error> {
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(mut self, seed: S) -> Result<S::Value, A::Error> {
         let value = self.0.next_value_seed(seed)?;
         match self.0.next_key::<IgnoredAny>()? {
             None => Ok(value),
@@ -135,26 +124,15 @@ impl<'de, A: MapAccess<'de>> VariantAccess<'de> for OneKey<A> {
     }
 
     fn unit_variant(self) -> Result<(), A::Error> {
-        self.newtype_variant_seed(std::marker::PhantomData::<IgnoredAny>)
-            .map(|_| ())
+        self.newtype_variant_seed(std::marker::PhantomData::<IgnoredAny>).map(|_| ())
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, A::Error> {
-        Err(de::Error::invalid_type(
-            de::Unexpected::TupleVariant,
-            &visitor,
-        ))
+        Err(de::Error::invalid_type(de::Unexpected::TupleVariant, &visitor))
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, A::Error> {
-        Err(de::Error::invalid_type(
-            de::Unexpected::StructVariant,
-            &visitor,
-        ))
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, A::Error> {
+        Err(de::Error::invalid_type(de::Unexpected::StructVariant, &visitor))
     }
 }
 
@@ -162,11 +140,7 @@ impl<'de, A: MapAccess<'de>> VariantAccess<'de> for OneKey<A> {
 struct NoKeys;
 
 impl<'de, E: de::Error> IntoDeserializer<'de, E> for NoKeys {
-    type Deserializer = MapDeserializer<
-        'de,
-        std::iter::Empty<(StrDeserializer<'de, E>, StrDeserializer<'de, E>)>,
-        E,
-    >;
+    type Deserializer = MapDeserializer<'de, std::iter::Empty<(StrDeserializer<'de, E>, StrDeserializer<'de, E>)>, E>;
 
     fn into_deserializer(self) -> Self::Deserializer {
         MapDeserializer::new(std::iter::empty())
@@ -183,54 +157,27 @@ mod tests {
         struct Entry {
             inject: Shape,
         }
-        serde_saphyr::from_str::<Entry>(yaml)
-            .map(|entry| entry.inject.0)
-            .map_err(|error| error.to_string())
+        serde_saphyr::from_str::<Entry>(yaml).map(|entry| entry.inject.0).map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_bare_word_is_the_map_with_nothing_in_it() {
-        assert_eq!(
-            read("inject: bearer").unwrap(),
-            read("inject: { bearer: {} }").unwrap()
-        );
-        assert_eq!(
-            read("inject: basic").unwrap(),
-            read("inject:\n  basic: { existing: overwrite }").unwrap()
-        );
+        assert_eq!(read("inject: bearer").unwrap(), read("inject: { bearer: {} }").unwrap());
+        assert_eq!(read("inject: basic").unwrap(), read("inject:\n  basic: { existing: overwrite }").unwrap());
     }
 
     #[test]
     fn the_map_form_holds_the_keys_of_the_injection() {
-        let Kind::Bearer(bearer) =
-            read("inject: { bearer: { existing: require_placeholder } }").unwrap()
-        else {
-            panic!()
-        };
+        let Kind::Bearer(bearer) = read("inject: { bearer: { existing: require_placeholder } }").unwrap() else { panic!() };
         assert_eq!(bearer.existing, Existing::RequirePlaceholder);
-        let Kind::Header(header) = read(
-            "inject: { header: { name: x-api-key, value: 'k {token}', existing: if_absent } }",
-        )
-        .unwrap() else {
+        let Kind::Header(header) = read("inject: { header: { name: x-api-key, value: 'k {token}', existing: if_absent } }").unwrap() else {
             panic!()
         };
-        assert_eq!(
-            (header.name.as_str(), header.value.as_str()),
-            ("x-api-key", "k {token}")
-        );
-        let Kind::Headers(headers) =
-            read("inject: { headers: { set: { a: '{user}', b: '{password}' } } }").unwrap()
-        else {
-            panic!()
-        };
+        assert_eq!((header.name.as_str(), header.value.as_str()), ("x-api-key", "k {token}"));
+        let Kind::Headers(headers) = read("inject: { headers: { set: { a: '{user}', b: '{password}' } } }").unwrap() else { panic!() };
         assert_eq!(headers.set.len(), 2);
-        let Kind::Query(query) = read("inject: { query: { key: key } }").unwrap() else {
-            panic!()
-        };
-        assert_eq!(
-            (query.key.as_str(), query.existing),
-            ("key", Existing::Overwrite)
-        );
+        let Kind::Query(query) = read("inject: { query: { key: key } }").unwrap() else { panic!() };
+        assert_eq!((query.key.as_str(), query.existing), ("key", Existing::Overwrite));
     }
 
     #[test]
@@ -244,11 +191,7 @@ mod tests {
         for (yaml, word, line) in [
             ("inject: beerer", "beerer", 1),
             ("inject:\n  bearer:\n    existing: always\n", "always", 3),
-            (
-                "inject:\n  bearer:\n    exsiting: overwrite\n",
-                "exsiting",
-                3,
-            ),
+            ("inject:\n  bearer:\n    exsiting: overwrite\n", "exsiting", 3),
             ("inject:\n  beerer: {}\n", "beerer", 2),
             ("inject:\n  bearer: {}\n  basic: {}\n", "more than one", 1),
             ("inject: {}\n", "names no injection", 1),
@@ -258,10 +201,7 @@ mod tests {
             let error = read(yaml).unwrap_err();
             assert!(error.contains(word), "{yaml}: {error}");
             if line > 1 {
-                assert!(
-                    error.contains(&format!("line {line}")) || error.contains(&format!(":{line}:")),
-                    "{yaml}: {error}"
-                );
+                assert!(error.contains(&format!("line {line}")) || error.contains(&format!(":{line}:")), "{yaml}: {error}");
             }
         }
     }
@@ -271,11 +211,7 @@ mod tests {
         let schema = serde_saphyr::to_string(&schemars::schema_for!(Shape)).unwrap();
         for kind in ["bearer", "basic", "header", "headers", "query"] {
             assert!(schema.contains(kind));
-            assert_eq!(
-                read(&format!("inject: {kind}")).is_ok(),
-                BARE_WORDS.contains(&kind),
-                "{kind}"
-            );
+            assert_eq!(read(&format!("inject: {kind}")).is_ok(), BARE_WORDS.contains(&kind), "{kind}");
         }
     }
 }

@@ -1,6 +1,6 @@
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -36,27 +36,18 @@ impl HeaderSlot {
     pub(super) fn compile(name: &str, value: &str, existing: Existing) -> Result<Self, Complaint> {
         let slot = Self {
             name: header_name(name)?,
-            template: Template::parse(value)
-                .map_err(|(message, help)| (format!("`{name}`: {message}"), help))?,
+            template: Template::parse(value).map_err(|(message, help)| (format!("`{name}`: {message}"), help))?,
         };
         let secret = slot.template.is_secret();
-        if slot.template.uses(Variable::Token)
-            && (slot.template.uses(Variable::User) || slot.template.uses(Variable::Password))
-        {
+        if slot.template.uses(Variable::Token) && (slot.template.uses(Variable::User) || slot.template.uses(Variable::Password)) {
             return Err((
-                format!(
-                    "the value of `{name}` mixes `{{token}}` with `{{user}}` or `{{password}}`"
-                ),
-                "a credential holds a token, or a user and a password: use the variables of one"
-                    .into(),
+                format!("the value of `{name}` mixes `{{token}}` with `{{user}}` or `{{password}}`"),
+                "a credential holds a token, or a user and a password: use the variables of one".into(),
             ));
         }
-        if existing == Existing::RequirePlaceholder && secret && slot.template.uses(Variable::User)
-        {
+        if existing == Existing::RequirePlaceholder && secret && slot.template.uses(Variable::User) {
             return Err((
-                format!(
-                    "`require_placeholder` cannot be checked where the value of `{name}` holds `{{user}}` too"
-                ),
+                format!("`require_placeholder` cannot be checked where the value of `{name}` holds `{{user}}` too"),
                 "use `basic`, a header of its own for the user, or `overwrite`".into(),
             ));
         }
@@ -74,37 +65,25 @@ impl HeaderSlot {
 
     /// The header with the material in it.
     pub(super) fn render(&self, material: &Material) -> Result<(HeaderName, HeaderValue), String> {
-        Ok((
-            self.name.clone(),
-            rendered::sensitive(&self.template.render(material)?)?,
-        ))
+        Ok((self.name.clone(), rendered::sensitive(&self.template.render(material)?)?))
     }
 
     /// Whether this slot holds the placeholder, once. Slots without a secret may hold anything: it is replaced.
     pub(super) fn holds(&self, headers: &HeaderMap, placeholder: &Secret) -> bool {
         !self.template.is_secret()
-            || only(headers, &self.name)
-                .is_some_and(|value| self.template.is_placeholder(value.as_bytes(), placeholder))
+            || only(headers, &self.name).is_some_and(|value| self.template.is_placeholder(value.as_bytes(), placeholder))
     }
 }
 
 /// Parses a header name, refusing those that frame the message.
 fn header_name(text: &str) -> Result<HeaderName, Complaint> {
-    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
-        (
-            format!("`{text}` is not a header name"),
-            "use a name such as `x-api-key`".to_owned(),
-        )
-    })?;
-    let hop = name.as_str().starts_with("proxy-")
-        || matches!(name.as_str(), "keep-alive" | "http2-settings");
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| (format!("`{text}` is not a header name"), "use a name such as `x-api-key`".to_owned()))?;
+    let hop = name.as_str().starts_with("proxy-") || matches!(name.as_str(), "keep-alive" | "http2-settings");
     if hop || FRAMING.iter().any(|framing| is_spelling_of(&name, framing)) {
         return Err((
-            format!(
-                "`{text}` frames the message or belongs to one hop: it cannot carry a credential"
-            ),
-            "use the header that the service documents, such as `authorization` or `x-api-key`"
-                .into(),
+            format!("`{text}` frames the message or belongs to one hop: it cannot carry a credential"),
+            "use the header that the service documents, such as `authorization` or `x-api-key`".into(),
         ));
     }
     Ok(name)
@@ -130,9 +109,7 @@ pub(super) fn occupied(headers: &HeaderMap, slot: &HeaderName) -> bool {
 
 /// The one value of the slot; `None` where there is none, more than one, or another spelling.
 pub(super) fn only<'h>(headers: &'h HeaderMap, slot: &HeaderName) -> Option<&'h HeaderValue> {
-    let mut found = headers
-        .iter()
-        .filter(|(name, _)| is_spelling_of(name, slot));
+    let mut found = headers.iter().filter(|(name, _)| is_spelling_of(name, slot));
     match (found.next(), found.next()) {
         (Some((name, value)), None) if name == slot => Some(value),
         _ => None,
@@ -146,27 +123,15 @@ pub(super) fn replace<'s>(
     rendered: &Rendered,
 ) -> Result<(), String> {
     let count = slots.len();
-    if rendered.headers.len() != count
-        || !slots
-            .zip(&rendered.headers)
-            .all(|(slot, (name, _))| slot == name)
-    {
+    if rendered.headers.len() != count || !slots.zip(&rendered.headers).all(|(slot, (name, _))| slot == name) {
         return Err("the credential was rendered for another injection".to_owned());
     }
-    headers
-        .try_reserve(count)
-        .map_err(|_| "the request has too many headers".to_owned())?;
+    headers.try_reserve(count).map_err(|_| "the request has too many headers".to_owned())?;
     for (name, value) in &rendered.headers {
-        while let Some(other) = headers
-            .keys()
-            .find(|other| *other != name && is_spelling_of(other, name))
-            .cloned()
-        {
+        while let Some(other) = headers.keys().find(|other| *other != name && is_spelling_of(other, name)).cloned() {
             headers.remove(other);
         }
-        headers
-            .try_insert(name.clone(), value.clone())
-            .map_err(|_| "the request has too many headers".to_owned())?;
+        headers.try_insert(name.clone(), value.clone()).map_err(|_| "the request has too many headers".to_owned())?;
     }
     Ok(())
 }
@@ -192,25 +157,15 @@ mod tests {
             "a b",
             "",
         ] {
-            assert!(
-                HeaderSlot::compile(name, "{token}", Existing::Overwrite).is_err(),
-                "{name}"
-            );
+            assert!(HeaderSlot::compile(name, "{token}", Existing::Overwrite).is_err(), "{name}");
         }
-        assert_eq!(
-            HeaderSlot::compile("X-Api-Key", "{token}", Existing::Overwrite)
-                .unwrap()
-                .name,
-            "x-api-key"
-        );
+        assert_eq!(HeaderSlot::compile("X-Api-Key", "{token}", Existing::Overwrite).unwrap().name, "x-api-key");
     }
 
     #[test]
     fn variables_of_two_materials_do_not_mix() {
         assert!(HeaderSlot::compile("x", "{user}:{token}", Existing::Overwrite).is_err());
-        assert!(
-            HeaderSlot::compile("x", "{user}:{password}", Existing::RequirePlaceholder).is_err()
-        );
+        assert!(HeaderSlot::compile("x", "{user}:{password}", Existing::RequirePlaceholder).is_err());
         assert!(HeaderSlot::compile("x", "{user}:{password}", Existing::Overwrite).is_ok());
     }
 }

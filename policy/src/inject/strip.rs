@@ -58,16 +58,7 @@ const HEADERS: [&str; 50] = [
 ];
 
 /// Keys of a query that are a credential whatever their value; without `-` and `_`.
-const KEYS: [&str; 8] = [
-    "accesstoken",
-    "apikey",
-    "apitoken",
-    "authtoken",
-    "clientsecret",
-    "oauthtoken",
-    "privatetoken",
-    "xapikey",
-];
+const KEYS: [&str; 8] = ["accesstoken", "apikey", "apitoken", "authtoken", "clientsecret", "oauthtoken", "privatetoken", "xapikey"];
 
 /// Keys that are a credential only where the value has the shape of one: the words are ordinary otherwise.
 const KEYS_BY_VALUE: [&str; 4] = ["auth", "key", "subscriptionkey", "token"];
@@ -113,15 +104,8 @@ const SIGNATURES: [&str; 9] = [
 /// Of the query it removes `access_token`, `api_key` and the like; `key`, `token` and `auth` only where the value looks like a vendor's
 /// key; the signature of a presigned URL only where something is injected. Bodies are not looked at.
 pub fn strip(head: &mut Parts, keep: &[HeaderName], injection: Option<&Injection>) {
-    let spared = |name: &HeaderName| {
-        keep.contains(name) || injection.is_some_and(|injection| injection.owns_header(name))
-    };
-    let next = |headers: &HeaderMap| {
-        headers
-            .keys()
-            .filter(|name| !spared(name))
-            .find_map(Found::by)
-    };
+    let spared = |name: &HeaderName| keep.contains(name) || injection.is_some_and(|injection| injection.owns_header(name));
+    let next = |headers: &HeaderMap| headers.keys().filter(|name| !spared(name)).find_map(Found::by);
     while let Some(found) = next(&head.headers) {
         match found {
             Found::Listed(name) => head.headers.remove(name),
@@ -129,13 +113,9 @@ pub fn strip(head: &mut Parts, keep: &[HeaderName], injection: Option<&Injection
         };
     }
     let goes = |pair: pairs::Pair<'_>| {
-        is_credential_pair(pair, injection.is_some())
-            && !injection.is_some_and(|injection| injection.inner().owns_query_key(pair.key))
+        is_credential_pair(pair, injection.is_some()) && !injection.is_some_and(|injection| injection.inner().owns_query_key(pair.key))
     };
-    if let Some(kept) = head
-        .uri
-        .query()
-        .and_then(|query| pairs::without(query, goes))
+    if let Some(kept) = head.uri.query().and_then(|query| pairs::without(query, goes))
         && let Ok(uri) = pairs::with_query(&head.uri, &kept)
     {
         head.uri = uri;
@@ -153,15 +133,9 @@ enum Found {
 impl Found {
     fn by(name: &HeaderName) -> Option<Self> {
         let folded = name.as_str().bytes().map(slot::fold);
-        let at = HEADERS
-            .binary_search_by(|listed| listed.bytes().cmp(folded.clone()))
-            .ok()?;
+        let at = HEADERS.binary_search_by(|listed| listed.bytes().cmp(folded.clone())).ok()?;
         let listed = *HEADERS.get(at)?;
-        Some(if name.as_str() == listed {
-            Self::Listed(listed)
-        } else {
-            Self::Spelled(name.clone())
-        })
+        Some(if name.as_str() == listed { Self::Listed(listed) } else { Self::Spelled(name.clone()) })
     }
 }
 
@@ -171,24 +145,15 @@ fn is_credential_pair(pair: pairs::Pair<'_>, injected: bool) -> bool {
         || (injected && is_any(&SIGNATURES))
         || (is_any(&KEYS_BY_VALUE) && {
             let value = pairs::decode(pair.value);
-            PREFIXES
-                .iter()
-                .any(|prefix| value.trim_ascii_start().starts_with(prefix.as_bytes()))
+            PREFIXES.iter().any(|prefix| value.trim_ascii_start().starts_with(prefix.as_bytes()))
         })
 }
 
 /// Whether an encoded key is this one but for case, `-` and `_`.
 fn is_loosely(encoded: &str, key: &str) -> bool {
     let decoded = pairs::decode(encoded);
-    let name = decoded
-        .split(|byte| matches!(byte, 0 | b'['))
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    name.iter()
-        .filter(|byte| !matches!(byte, b'-' | b'_'))
-        .map(u8::to_ascii_lowercase)
-        .eq(key.bytes())
+    let name = decoded.split(|byte| matches!(byte, 0 | b'[')).next().unwrap_or_default().trim_ascii();
+    name.iter().filter(|byte| !matches!(byte, b'-' | b'_')).map(u8::to_ascii_lowercase).eq(key.bytes())
 }
 
 #[cfg(test)]
@@ -198,26 +163,14 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted() {
-        assert!(
-            HEADERS.is_sorted()
-                && KEYS.is_sorted()
-                && SIGNATURES.is_sorted()
-                && PREFIXES.is_sorted()
-        );
+        assert!(HEADERS.is_sorted() && KEYS.is_sorted() && SIGNATURES.is_sorted() && PREFIXES.is_sorted());
     }
 
     #[test]
     fn the_callers_own_credentials_are_removed() {
         let mut head = head(
             "/p?api_key=1&a=1&Access-Token=2&%61pikey=3",
-            &[
-                ("authorization", "a"),
-                ("authorization", "b"),
-                ("cookie", "c"),
-                ("x_api_key", "d"),
-                ("accept", "e"),
-                ("x-vault-token", "f"),
-            ],
+            &[("authorization", "a"), ("authorization", "b"), ("cookie", "c"), ("x_api_key", "d"), ("accept", "e"), ("x-vault-token", "f")],
         );
         strip(&mut head, &[], None);
         assert_eq!(head.uri, "/p?a=1");
@@ -238,18 +191,12 @@ mod tests {
         assert_eq!(bearer.headers.keys().collect::<Vec<_>>(), ["authorization"]);
         let mut query = head("/?api_key=1&apikey=2", &[("authorization", "a")]);
         strip(&mut query, &[], Some(&injection("query: { key: api_key }")));
-        assert_eq!(
-            (query.uri.to_string().as_str(), query.headers.len()),
-            ("/?api_key=1", 0)
-        );
+        assert_eq!((query.uri.to_string().as_str(), query.headers.len()), ("/?api_key=1", 0));
     }
 
     #[test]
     fn ordinary_words_go_only_with_the_value_of_a_key() {
-        let mut head = head(
-            "/?key=title&token=page2&key=AIzaSyD&token=%78oxb-1&auth=eyJh",
-            &[],
-        );
+        let mut head = head("/?key=title&token=page2&key=AIzaSyD&token=%78oxb-1&auth=eyJh", &[]);
         strip(&mut head, &[], None);
         assert_eq!(head.uri, "/?key=title&token=page2");
     }

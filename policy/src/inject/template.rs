@@ -25,8 +25,7 @@ pub(super) enum Variable {
     Password,
 }
 
-const VARIABLES: &str =
-    "`{token}`, or `{user}` and `{password}`; a brace itself is written `{{` or `}}`";
+const VARIABLES: &str = "`{token}`, or `{user}` and `{password}`; a brace itself is written `{{` or `}}`";
 
 impl Template {
     /// Parses a template.
@@ -43,30 +42,19 @@ impl Template {
                 "use printable ASCII and `{token}`".into(),
             ));
         }
-        let unknown = |what: &str| {
-            (
-                format!("unknown variable `{what}` in the value of a header"),
-                format!("use {VARIABLES}"),
-            )
-        };
+        let unknown = |what: &str| (format!("unknown variable `{what}` in the value of a header"), format!("use {VARIABLES}"));
         let mut parts = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
             let (before, brace) = rest.split_at(at);
             literal.push_str(before);
-            if let Some(after) = brace
-                .strip_prefix("{{")
-                .or_else(|| brace.strip_prefix("}}"))
-            {
+            if let Some(after) = brace.strip_prefix("{{").or_else(|| brace.strip_prefix("}}")) {
                 literal.push_str(&brace[..1]);
                 rest = after;
                 continue;
             }
-            let Some((name, after)) = brace
-                .strip_prefix('{')
-                .and_then(|inner| inner.split_once('}'))
-            else {
+            let Some((name, after)) = brace.strip_prefix('{').and_then(|inner| inner.split_once('}')) else {
                 return Err(unknown(brace));
             };
             let variable = match name {
@@ -101,17 +89,9 @@ impl Template {
     /// The value with the material in it.
     pub(super) fn render(&self, material: &Material) -> Result<Zeroizing<Vec<u8>>, String> {
         // One allocation of the right size: growing would leave copies of the secret behind.
-        let mut value = Zeroizing::new(Vec::with_capacity(
-            self.0
-                .iter()
-                .map(|part| part.bytes(material).map_or(0, <[u8]>::len))
-                .sum(),
-        ));
+        let mut value = Zeroizing::new(Vec::with_capacity(self.0.iter().map(|part| part.bytes(material).map_or(0, <[u8]>::len)).sum()));
         for part in &self.0 {
-            value.extend_from_slice(
-                part.bytes(material)
-                    .ok_or("the value of a header names what this credential does not hold")?,
-            );
+            value.extend_from_slice(part.bytes(material).ok_or("the value of a header names what this credential does not hold")?);
         }
         rendered::refuse_unprintable(&value)?;
         rendered::refuse_outer_space(&value)?;
@@ -143,12 +123,8 @@ impl Part {
         match (self, material) {
             (Self::Literal(literal), _) => Some(literal.as_bytes()),
             (Self::Variable(Variable::Token), Material::Token(token)) => Some(token.expose()),
-            (Self::Variable(Variable::User), Material::UserPassword { user, .. }) => {
-                Some(user.as_bytes())
-            }
-            (Self::Variable(Variable::Password), Material::UserPassword { password, .. }) => {
-                Some(password.expose())
-            }
+            (Self::Variable(Variable::User), Material::UserPassword { user, .. }) => Some(user.as_bytes()),
+            (Self::Variable(Variable::Password), Material::UserPassword { password, .. }) => Some(password.expose()),
             (Self::Variable(_), _) => None,
         }
     }
@@ -171,19 +147,7 @@ mod tests {
 
     #[test]
     fn whatever_else_stands_in_braces_is_refused() {
-        for text in [
-            "{tokn}",
-            "{token",
-            "token}",
-            "{}",
-            "{ token }",
-            "{Token}",
-            "",
-            " {token}",
-            "{token} ",
-            "é{token}",
-            "a\n{token}",
-        ] {
+        for text in ["{tokn}", "{token", "token}", "{}", "{ token }", "{Token}", "", " {token}", "{token} ", "é{token}", "a\n{token}"] {
             assert!(Template::parse(text).is_err(), "{text}");
         }
     }
@@ -193,18 +157,8 @@ mod tests {
         let template = Template::parse("Token token=\"{token}\"").unwrap();
         let placeholder = Secret::new(b"ph".to_vec());
         assert!(template.is_placeholder(b"Token token=\"ph\"", &placeholder));
-        for other in [
-            "ph",
-            "Token token=\"pi\"",
-            "Token token=\"ph\"x",
-            "token token=\"ph\"",
-            "Token token=\"ph",
-            "",
-        ] {
-            assert!(
-                !template.is_placeholder(other.as_bytes(), &placeholder),
-                "{other}"
-            );
+        for other in ["ph", "Token token=\"pi\"", "Token token=\"ph\"x", "token token=\"ph\"", "Token token=\"ph", ""] {
+            assert!(!template.is_placeholder(other.as_bytes(), &placeholder), "{other}");
         }
     }
 

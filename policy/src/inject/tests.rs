@@ -27,10 +27,7 @@ pub(super) fn token(text: &str) -> Material {
 }
 
 pub(super) fn user_password(user: &str, password: &str) -> Material {
-    Material::UserPassword {
-        user: user.into(),
-        password: Secret::new(password.into()),
-    }
+    Material::UserPassword { user: user.into(), password: Secret::new(password.into()) }
 }
 
 const SHAPES: [&str; 6] = [
@@ -53,24 +50,13 @@ fn material(injection: &Injection) -> Material {
 fn what_is_rendered_for_another_injection_is_refused_and_nothing_changes() {
     for (at, shape) in SHAPES.iter().enumerate() {
         let ours = injection(shape);
-        for other in SHAPES
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != at)
-            .map(|(_, other)| injection(other))
-        {
+        for other in SHAPES.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| injection(other)) {
             let rendered = other.render(&material(&other)).unwrap();
             let mut changed = head("/?a=1", &[("x", "y")]);
             if ours.act(&mut changed, &rendered).is_err() {
-                assert_eq!(
-                    (changed.uri.to_string().as_str(), changed.headers.len()),
-                    ("/?a=1", 1)
-                );
+                assert_eq!((changed.uri.to_string().as_str(), changed.headers.len()), ("/?a=1", 1));
             } else {
-                assert!(
-                    changed.headers.contains_key("authorization"),
-                    "both set `authorization` alone"
-                );
+                assert!(changed.headers.contains_key("authorization"), "both set `authorization` alone");
             }
         }
     }
@@ -86,10 +72,7 @@ fn nothing_prints_the_material() {
             injection.act(&mut head, &rendered).unwrap();
         }
         let printed = format!("{rendered:?} {:?}", head.headers);
-        assert!(
-            !printed.contains("T0") && !printed.contains("P0"),
-            "{printed}"
-        );
+        assert!(!printed.contains("T0") && !printed.contains("P0"), "{printed}");
     }
 }
 

@@ -1,70 +1,273 @@
 //! 1 · Connections in. Every way in ends in `exchange`.
 
+use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use keygress_policy::workload::Caller;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+
+/// What a request must be before anything is asked of the policy.
+pub mod gate;
+
+/// HTTP on a connection, and the ways from one to the next.
+mod serve;
+
+/// How long a caller may take.
+mod pace;
+
+/// `CONNECT`: intercepted or blind.
+mod connect;
 
 /// The local certificate authority that mints leaves for interception.
 pub mod authority;
 
-use crate::audit::Audit;
-use crate::caller::Callers;
-use crate::credentials::Credentials;
-use crate::limits::Limits;
-use crate::metrics::Metrics;
-use crate::reload::Live;
+use crate::caller::{Peer, RunningTask, Unproven};
+use crate::exchange::{Line, Way, Worker};
+use crate::forward::Pool;
 
-/// What every connection shares.
-pub struct Shared {
-    /// The policy in force.
-    pub live: Arc<Live>,
-    /// Running tasks and proofs.
-    pub callers: Callers,
-    /// Slots and leases.
-    pub credentials: Credentials,
-    /// Rate counters.
-    pub limits: Limits,
-    /// The audit.
-    pub audit: Audit,
-    /// The metrics.
-    pub metrics: Metrics,
-    /// Mints leaves for interception.
-    pub authority: Arc<authority::Authority>,
-    /// Roots that verify upstreams.
-    pub roots: Arc<rustls::RootCertStore>,
-}
+pub use crate::exchange::Shared;
+
+/// How often kept connections are looked through.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// How long accepting rests when the process has no descriptor left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many connections one worker holds at once.
+const CONNECTIONS_MAX: usize = 16_384;
 
 /// Where to listen.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Listen {
     /// TCP addresses; port 0 takes a free one.
     pub tcp: Vec<SocketAddr>,
-    /// Unix socket paths; made 0666 in a directory whose mode decides who reaches them.
+    /// Unix socket paths; what is reachable is decided by the folder's mode.
     pub unix: Vec<PathBuf>,
-    /// Worker threads, one runtime each.
+    /// Worker threads, one runtime each; at least one.
     pub workers: usize,
+    /// The task to which everything on these listeners belongs: for clients that cannot send a token.
+    pub task: Option<Arc<RunningTask>>,
 }
 
 /// Open listeners.
 pub struct Accepting {
     /// The bound TCP addresses, in the order asked for.
     pub tcp: Vec<SocketAddr>,
+    unix: Vec<PathBuf>,
+    closing: watch::Sender<Option<Instant>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// The listeners of one worker.
+struct Doors {
+    tcp: Vec<std::net::TcpListener>,
+    unix: Vec<std::os::unix::net::UnixListener>,
 }
 
 /// Opens the listeners and starts the workers.
 ///
 /// # Errors
 /// Where an address cannot be bound.
-pub fn start(shared: Arc<Shared>, listen: &Listen) -> std::io::Result<Accepting> {
-    let _ = (shared, listen);
-    unimplemented!()
+pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
+    let count = listen.workers.max(1);
+    let mut doors: Vec<Doors> = (0..count).map(|_| Doors { tcp: Vec::new(), unix: Vec::new() }).collect();
+    let mut bound = Vec::new();
+    for asked in &listen.tcp {
+        let mut address = *asked;
+        for door in &mut doors {
+            let listener = bind_tcp(address)?;
+            address = listener.local_addr()?;
+            door.tcp.push(listener);
+        }
+        shared.connector.is_own(address);
+        bound.push(address);
+    }
+    for path in &listen.unix {
+        let listener = bind_unix(path)?;
+        for door in &mut doors {
+            door.unix.push(listener.try_clone()?);
+        }
+    }
+    let (closing, closes) = watch::channel(None);
+    let workers = doors
+        .into_iter()
+        .enumerate()
+        .map(|(number, door)| {
+            let (shared, closes, task) = (shared.clone(), closes.clone(), listen.task.clone());
+            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task))
+        })
+        .collect::<io::Result<_>>()?;
+    Ok(Accepting { tcp: bound, unix: listen.unix.clone(), closing, workers })
 }
 
 impl Accepting {
     /// Stops accepting, lets running requests finish within `grace`, then closes. Blocks.
     pub fn drain(self, grace: Duration) {
-        let _ = grace;
-        unimplemented!()
+        self.closing.send_replace(Some(Instant::now() + grace));
+        for worker in self.workers {
+            // A worker that panicked has closed its connections already.
+            let _ = worker.join();
+        }
+        for path in &self.unix {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// One listener per worker on the same address: the kernel spreads connections, and no accept lock is shared.
+fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+fn bind_unix(path: &PathBuf) -> io::Result<std::os::unix::net::UnixListener> {
+    // A socket that nobody answers on was left by a process that was killed.
+    if std::os::unix::net::UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        std::fs::remove_file(path)?;
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instant>>, task: Option<Arc<RunningTask>>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "a worker could not start");
+            return;
+        }
+    };
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async move {
+        let worker = Rc::new(Worker { shared, pool: Pool::default() });
+        let entrance = Rc::new(Entrance { worker, task, closes, open: Cell::new(0) });
+        for listener in doors.tcp {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener))),
+                Err(error) => tracing::error!(%error, "a listener could not be opened"),
+            }
+        }
+        for listener in doors.unix {
+            match UnixListener::from_std(listener) {
+                Ok(listener) => drop(tokio::task::spawn_local(accept_unix(entrance.clone(), listener))),
+                Err(error) => tracing::error!(%error, "a listener could not be opened"),
+            }
+        }
+        entrance.until_closed().await;
+    });
+    // What still runs after the grace is reset here.
+    drop(local);
+    runtime.shutdown_timeout(Duration::ZERO);
+}
+
+/// One worker's side of all its listeners.
+struct Entrance {
+    worker: Rc<Worker>,
+    task: Option<Arc<RunningTask>>,
+    closes: watch::Receiver<Option<Instant>>,
+    open: Cell<usize>,
+}
+
+impl Entrance {
+    /// Looks after the pool until the process closes, then waits for what runs, no longer than the grace.
+    async fn until_closed(&self) {
+        let mut closes = self.closes.clone();
+        let deadline = loop {
+            let deadline = *closes.borrow_and_update();
+            if let Some(deadline) = deadline {
+                break deadline;
+            }
+            tokio::select! {
+                changed = closes.changed() => if changed.is_err() { break Instant::now() },
+                () = tokio::time::sleep(SWEEP) => self.worker.pool.sweep(Instant::now()),
+            }
+        };
+        while self.open.get() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.worker.pool.clear();
+    }
+
+    /// Proves whose connection it is. One that is refused is still told so, as an answer to its request.
+    fn admit(&self, peer: &Peer<'_>) -> (Line, Option<Unproven>) {
+        let proven = self.worker.shared.callers.connection(peer, self.task.is_some());
+        let (caller, unproven) = match proven {
+            Ok(caller) => (caller, None),
+            Err(unproven) => (Caller::default(), Some(unproven)),
+        };
+        (Line::new(self.worker.clone(), Way::Forward, caller), unproven)
+    }
+}
+
+async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
+    let mut closes = entrance.closes.clone();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let _ = stream.set_nodelay(true);
+                    let Ok(local) = stream.local_addr() else { continue };
+                    let admitted = entrance.admit(&Peer::Tcp { peer, local });
+                    spawn(entrance.clone(), admitted, stream);
+                }
+                Err(error) => rest(&error).await,
+            },
+            _ = closes.changed() => return,
+        }
+    }
+}
+
+async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
+    let mut closes = entrance.closes.clone();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let admitted = entrance.admit(&Peer::Unix(&stream));
+                    spawn(entrance.clone(), admitted, stream);
+                }
+                Err(error) => rest(&error).await,
+            },
+            _ = closes.changed() => return,
+        }
+    }
+}
+
+fn spawn(
+    entrance: Rc<Entrance>,
+    (line, unproven): (Line, Option<Unproven>),
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+) {
+    if entrance.open.get() >= CONNECTIONS_MAX {
+        return;
+    }
+    entrance.open.set(entrance.open.get() + 1);
+    entrance.worker.shared.metrics.connection(1);
+    tokio::task::spawn_local(async move {
+        let door = serve::Door { task: entrance.task.clone(), unproven };
+        serve::plain(Rc::new(line), door, stream, entrance.closes.clone()).await;
+        entrance.open.set(entrance.open.get() - 1);
+        entrance.worker.shared.metrics.connection(-1);
+    });
+}
+
+/// Without descriptors accepting again at once would spin; a connection that broke off before it was accepted is nothing.
+async fn rest(error: &io::Error) {
+    if error.kind() != io::ErrorKind::ConnectionAborted {
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
     }
 }

@@ -1,1 +1,130 @@
-//! To come.
+//! Health, metrics and control. Names and numbers only: no endpoint returns secret material.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use crate::exchange::Shared;
+use crate::reload::Reloader;
+
+/// The sockets, and what a connection may be.
+mod server;
+
+/// Which requests on TCP a web page could have made.
+mod origin;
+
+pub use server::Server;
+
+/// What the endpoints speak of.
+pub struct Admin {
+    /// What the connections share.
+    pub shared: Arc<Shared>,
+    /// Answers `POST /reload`.
+    pub reloader: Arc<Reloader>,
+    /// Whether the credentials of the first policy were asked for.
+    pub adopted: Arc<AtomicBool>,
+}
+
+/// Through which socket a request comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The Unix socket: everything.
+    Control,
+    /// TCP: health and metrics.
+    ReadOnly,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl Admin {
+    /// Answers one request; never reads its body.
+    pub async fn answer<B>(&self, door: Door, request: &Request<B>) -> Answer {
+        if door == Door::ReadOnly
+            && let Err(why) = origin::check(request.headers())
+        {
+            return json_answer(StatusCode::FORBIDDEN, &json!({ "error": why }));
+        }
+        let path = request.uri().path();
+        let is_control = matches!(path, "/policy" | "/reload");
+        let allowed = match path {
+            _ if is_control && door == Door::ReadOnly => return not_found(),
+            "/healthz" | "/readyz" | "/metrics" | "/policy" => "GET, HEAD",
+            "/reload" => "POST",
+            _ => return not_found(),
+        };
+        if !allowed.split(", ").any(|method| request.method() == method) {
+            return wrong_method(allowed);
+        }
+        match path {
+            "/healthz" => json_answer(StatusCode::OK, &json!({ "alive": true })),
+            "/readyz" => self.ready(),
+            "/metrics" => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.shared.metrics.expose()),
+            "/policy" => self.policy(),
+            _ => self.reload().await,
+        }
+    }
+
+    /// Ready once the credentials of the first policy were asked for, all static ones are there, and the audit takes records. The policy
+    /// is: without one the process does not start, and a bad one never replaces it.
+    fn ready(&self) -> Answer {
+        let mut reasons = Vec::new();
+        if !self.shared.audit.healthy() {
+            reasons.push("the audit takes no records".to_owned());
+        }
+        if !self.adopted.load(Ordering::Acquire) {
+            reasons.push("the credentials of the policy are being fetched".to_owned());
+        }
+        reasons.extend(self.shared.credentials.missing().iter().map(|name| format!("credential `{name}` has no value")));
+        let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json_answer(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons }))
+    }
+
+    fn policy(&self) -> Answer {
+        let snapshot = self.shared.live.load();
+        json_answer(
+            StatusCode::OK,
+            &json!({
+                "generation": snapshot.generation,
+                "rules": snapshot.policy.rules().len(),
+                "credentials": snapshot.policy.credentials().len(),
+                "last_failure": self.shared.live.last_failure().as_deref(),
+            }),
+        )
+    }
+
+    async fn reload(&self) -> Answer {
+        match self.reloader.reload().await {
+            Ok(generation) => json_answer(StatusCode::OK, &json!({ "generation": generation })),
+            Err(reason) => {
+                let generation = self.shared.live.load().generation;
+                json_answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "generation": generation, "error": *reason }))
+            }
+        }
+    }
+}
+
+fn not_found() -> Answer {
+    json_answer(StatusCode::NOT_FOUND, &json!({ "error": "no such endpoint" }))
+}
+
+fn wrong_method(allowed: &'static str) -> Answer {
+    let mut answer = json_answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": format!("this endpoint takes {allowed}") }));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+fn json_answer(status: StatusCode, value: &Value) -> Answer {
+    text(status, "application/json", format!("{value}\n"))
+}
+
+fn text(status: StatusCode, content_type: &'static str, text: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}

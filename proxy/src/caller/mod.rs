@@ -1,17 +1,39 @@
 //! Who is calling: the list of proofs, one file each. What is returned is proven, never claimed.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use keygress_policy::material::Secret;
-use keygress_policy::workload::{Caller, Pod, Task};
+use keygress_policy::workload::{Caller, Pod};
+
+/// A local process at the other end of a Unix socket.
+pub mod process;
+
+/// The owner of a loopback TCP connection.
+pub mod socket_owner;
+
+/// One bounded run of a workload, proven by its token.
+pub mod task;
+
+/// The pod that this listener serves, proven by its own service-account token.
+pub mod kubernetes;
+
+/// The systemd unit or container of a process.
+mod cgroup;
+
+/// Names of users.
+mod users;
+
+pub use task::{NewTask, RunningTask};
+
+use task::Tasks;
+use users::Users;
 
 /// What the kernel tells of a connection, taken when it is accepted.
 #[derive(Debug)]
 pub enum Peer<'s> {
-    /// A loopback TCP connection: their address and ours.
+    /// A TCP connection: their address and ours.
     Tcp {
         /// The caller's end.
         peer: SocketAddr,
@@ -20,16 +42,6 @@ pub enum Peer<'s> {
     },
     /// A Unix socket.
     Unix(&'s tokio::net::UnixStream),
-}
-
-/// A task that runs now: its token admits its requests, its placeholders stand for credentials.
-pub struct RunningTask {
-    /// Id and labels.
-    pub task: Task,
-    /// The bearer of this token is the task.
-    pub token: Secret,
-    /// Credential name → the placeholder that this task holds.
-    pub placeholders: BTreeMap<String, Secret>,
 }
 
 /// Why a caller was refused.
@@ -45,53 +57,146 @@ pub enum Unproven {
     TokenMissing,
 }
 
-/// Running tasks and the listener's own proof. Cheap to clone.
-#[derive(Clone)]
-pub struct Callers {}
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoOwner => "the kernel does not say whose connection this is",
+            Self::SameUid => "the caller has the user id of keygress itself",
+            Self::WrongToken => "no running task has this token",
+            Self::TokenMissing => "a task token is needed and none was sent",
+        })
+    }
+}
 
 /// How callers are proven; part of the process configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Proofs {
     /// Accept callers that have our own UID.
     pub unsafe_same_uid: bool,
-    /// The pod that this listener serves, verified at start.
+    /// The pod that this listener serves, verified at start: [`kubernetes::Verifier`]. Only local callers are of this pod.
     pub pod: Option<Pod>,
-    /// Refuse requests that present no task token (`run`).
+    /// Refuse requests that present no task token (`run`). The task is the proof then, so our own UID is no obstacle.
     pub require_task: bool,
+}
+
+/// Running tasks and the listener's own proof. Cheap to clone.
+#[derive(Clone)]
+pub struct Callers(Arc<Inner>);
+
+struct Inner {
+    proofs: Proofs,
+    tasks: Tasks,
+    users: Users,
 }
 
 impl Callers {
     /// Starts without tasks.
     #[must_use]
     pub fn new(proofs: Proofs) -> Self {
-        let _ = proofs;
-        unimplemented!()
+        Self(Arc::new(Inner { proofs, tasks: Tasks::default(), users: Users::system() }))
     }
 
-    /// Begins a task.
+    /// Begins a task: its token admits requests from now on. [`NewTask`] makes one.
     pub fn begin(&self, task: RunningTask) -> Arc<RunningTask> {
-        let _ = task;
-        unimplemented!()
+        self.0.tasks.begin(task)
     }
 
-    /// Ends a task: its token is refused from now on.
+    /// Ends a task: its token is refused from now on, and [`RunningTask::is_running`] says so to the connections it has.
     pub fn end(&self, id: &str) {
-        unimplemented!("{id}")
+        self.0.tasks.end(id);
     }
 
-    /// Proves the owner of a connection once, when it is accepted.
+    /// Proves the owner of a connection once, when it is accepted. `task_bound` says that the listener belongs to a task, which is the
+    /// proof then.
     ///
     /// # Errors
-    /// [`Unproven::NoOwner`], [`Unproven::SameUid`].
-    pub fn connection(&self, peer: &Peer<'_>) -> Result<Caller, Unproven> {
-        unimplemented!("{peer:?}")
+    /// [`Unproven::NoOwner`] where nothing is proven and no task is to prove it; [`Unproven::SameUid`].
+    pub fn connection(&self, peer: &Peer<'_>, task_bound: bool) -> Result<Caller, Unproven> {
+        let proofs = &self.0.proofs;
+        let process = match peer {
+            Peer::Unix(stream) => process::of_unix(stream, &self.0.users),
+            Peer::Tcp { peer, local } => socket_owner::of_tcp(*peer, *local, &self.0.users),
+        };
+        let proven_by_task = task_bound || proofs.require_task;
+        match &process {
+            None if !proven_by_task => Err(Unproven::NoOwner),
+            Some(process) if is_our_own(process.uid) && !proven_by_task && !proofs.unsafe_same_uid => Err(Unproven::SameUid),
+            None | Some(_) => {
+                // Only a local caller shares our network namespace, hence our pod.
+                let pod = process.as_ref().and(proofs.pod.clone());
+                Ok(Caller { process, pod, task: None })
+            }
+        }
     }
 
-    /// The task whose token a `Proxy-Authorization: Basic task:TOKEN` or `Bearer TOKEN` header holds. `Ok(None)` where there is none and none is needed.
+    /// The task whose token a `Proxy-Authorization: Basic task:TOKEN` or `Bearer TOKEN` header holds. `Ok(None)` where there is none and
+    /// none is needed.
     ///
     /// # Errors
     /// [`Unproven::WrongToken`], [`Unproven::TokenMissing`]: answered with 407.
     pub fn task(&self, headers: &HeaderMap) -> Result<Option<Arc<RunningTask>>, Unproven> {
-        unimplemented!("{headers:?}")
+        match self.0.tasks.presented(headers)? {
+            None if self.0.proofs.require_task => Err(Unproven::TokenMissing),
+            found => Ok(found),
+        }
+    }
+}
+
+/// Whether keygress itself runs under this user id, really or in effect.
+fn is_our_own(uid: u32) -> bool {
+    uid == rustix::process::getuid().as_raw() || uid == rustix::process::geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+    use super::*;
+
+    fn callers(proofs: Proofs) -> Callers {
+        Callers::new(proofs)
+    }
+
+    fn pod() -> Pod {
+        Pod { namespace: "shop".into(), service_account: "billing".into(), pod: None }
+    }
+
+    #[tokio::test]
+    async fn our_own_uid_is_refused_unless_told_otherwise() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let peer = Peer::Unix(&ours);
+        assert_eq!(callers(Proofs::default()).connection(&peer, false).unwrap_err(), Unproven::SameUid);
+        let same = callers(Proofs { unsafe_same_uid: true, ..Proofs::default() }).connection(&peer, false).unwrap();
+        assert_eq!(same.process.unwrap().pid, Some(std::process::id()));
+        assert!(callers(Proofs { require_task: true, ..Proofs::default() }).connection(&peer, false).is_ok());
+        assert!(callers(Proofs::default()).connection(&peer, true).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_loopback_connection_is_its_owners() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, peer) = listener.accept().await.unwrap();
+        let peer = Peer::Tcp { peer, local: ours.local_addr().unwrap() };
+        assert_eq!(callers(Proofs::default()).connection(&peer, false).unwrap_err(), Unproven::SameUid);
+        let caller = callers(Proofs { unsafe_same_uid: true, pod: Some(pod()), ..Proofs::default() }).connection(&peer, false).unwrap();
+        assert_eq!(caller.process.unwrap().uid, rustix::process::getuid().as_raw());
+        assert_eq!(caller.pod, Some(pod()));
+    }
+
+    #[test]
+    fn a_connection_from_elsewhere_proves_nothing() {
+        let peer = Peer::Tcp { peer: "192.0.2.7:4000".parse().unwrap(), local: "192.0.2.1:3128".parse().unwrap() };
+        let loose = Proofs { unsafe_same_uid: true, pod: Some(pod()), ..Proofs::default() };
+        assert_eq!(callers(loose).connection(&peer, false).unwrap_err(), Unproven::NoOwner);
+        let caller = callers(Proofs { require_task: true, pod: Some(pod()), ..Proofs::default() }).connection(&peer, false).unwrap();
+        assert_eq!(caller, Caller::default());
+    }
+
+    #[test]
+    fn a_token_is_missed_only_where_one_is_needed() {
+        assert_eq!(callers(Proofs::default()).task(&HeaderMap::new()).map(|task| task.is_none()), Ok(true));
+        let strict = callers(Proofs { require_task: true, ..Proofs::default() });
+        assert_eq!(strict.task(&HeaderMap::new()).err(), Some(Unproven::TokenMissing));
     }
 }

@@ -1,1 +1,85 @@
-//! To come.
+//! The command line: one file per subcommand, each with its `Args` and its `run`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// `keygress demo`: the main job, shown.
+pub mod demo;
+
+/// `keygress serve`: the proxy.
+pub mod serve;
+
+/// `keygress run`: a proxy that lives as long as one command.
+pub mod run;
+
+/// `keygress check`: every problem of a policy.
+pub mod check;
+
+/// `keygress test`: the policy's own tests.
+pub mod test;
+
+/// `keygress explain`: what the policy says to one request.
+pub mod explain;
+
+/// `keygress schema`: the JSON Schema of a policy.
+pub mod schema;
+
+/// `keygress audit`: questions to an audit file.
+pub mod audit;
+
+/// The application never holds a key.
+#[derive(Debug, Parser)]
+#[command(name = "keygress", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Show the main job in a few seconds, without configuration and without network.
+    Demo(demo::Args),
+    /// Run the proxy: the sidecar of a pod, or the egress proxy of a host.
+    Serve(Box<serve::Args>),
+    /// Run one command behind a proxy of its own; what was issued for it is revoked when it ends.
+    Run(run::Args),
+    /// Check a policy: every problem, each with its place and remedy.
+    Check(check::Args),
+    /// Run the policy's own tests.
+    Test(test::Args),
+    /// Say what the policy does with one request, and why.
+    Explain(explain::Args),
+    /// Print the JSON Schema of a policy, or the reference of its keys.
+    Schema(schema::Args),
+    /// Ask an audit file.
+    Audit(audit::Args),
+}
+
+/// Parses the arguments and runs the command: 0 where it did what it was asked, 1 where it failed, 2 where it was asked wrongly.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where not even this can be printed the exit code says it.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let outcome = match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(*args),
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Audit(args) => audit::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        let _ = writeln!(anstream::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,1 +1,130 @@
-//! To come.
+//! How the process itself runs: flags over environment over `proxy.yaml`, read once at start. What is allowed is the policy's to say.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keygress_policy::compile::HostPattern;
+use keygress_policy::destination::Host;
+
+use crate::audit::Sink;
+
+/// The flags of `serve`, each with its environment variable.
+mod flags;
+
+/// `proxy.yaml`.
+mod file;
+
+/// The certificates by which upstreams are verified.
+mod roots;
+
+pub use flags::Flags;
+pub use roots::roots;
+
+/// How long running requests may go on after the process was asked to stop.
+const DRAIN_GRACE: Duration = Duration::from_secs(30);
+
+/// How a process runs. [`Flags::settings`] reads it; `run`, `demo` and tests fill it in.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Files and folders that together are the policy.
+    pub policy: Vec<PathBuf>,
+    /// TCP addresses for callers; port 0 takes a free one.
+    pub tcp: Vec<SocketAddr>,
+    /// Unix sockets for callers.
+    pub unix: Vec<PathBuf>,
+    /// Worker threads.
+    pub workers: usize,
+    /// Where the audit goes.
+    pub audit: Sink,
+    /// Where health, metrics and control are served, mode 0600.
+    pub admin_socket: Option<PathBuf>,
+    /// Where health and metrics are served over TCP, read only.
+    pub metrics: Option<SocketAddr>,
+    /// Certificates (PEM) that upstreams may have, beside the system's roots.
+    pub upstream_ca: Vec<PathBuf>,
+    /// Hosts that the local CA may sign for. Empty: the hosts of the first policy and their registrable domains.
+    pub ca_permit: Vec<HostPattern>,
+    /// Where the certificate of the local CA is written for callers.
+    pub ca_file: Option<PathBuf>,
+    /// Refuse requests that present no task token.
+    pub require_task: bool,
+    /// Accept callers that run under the UID of keygress: they can read its memory.
+    pub unsafe_same_uid: bool,
+    /// The service-account token of the pod that the listeners serve, and how it is verified.
+    pub kubernetes: Option<Kubernetes>,
+    /// How long running requests may go on after the process was asked to stop.
+    pub drain_grace: Duration,
+    /// Names that are not asked of DNS: `demo` and tests. The guard holds for them as for any other.
+    pub pins: HashMap<Host, IpAddr>,
+}
+
+/// How the pod proves itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// The projected token of the pod.
+    pub token: PathBuf,
+    /// The keys of the cluster's issuer, as a JSON Web Key Set.
+    pub jwks: PathBuf,
+    /// The issuer that the token must name.
+    pub issuer: String,
+    /// The audience that the token must name.
+    pub audience: String,
+}
+
+impl Default for Settings {
+    /// Listens nowhere, with one worker; the audit goes to standard output.
+    fn default() -> Self {
+        Self {
+            policy: Vec::new(),
+            tcp: Vec::new(),
+            unix: Vec::new(),
+            workers: 1,
+            audit: Sink::Stdout,
+            admin_socket: None,
+            metrics: None,
+            upstream_ca: Vec::new(),
+            ca_permit: Vec::new(),
+            ca_file: None,
+            require_task: false,
+            unsafe_same_uid: false,
+            kubernetes: None,
+            drain_grace: DRAIN_GRACE,
+            pins: HashMap::new(),
+        }
+    }
+}
+
+/// What is wrong with the flags, the environment or `proxy.yaml`, and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invalid {
+    message: String,
+    help: Option<String>,
+}
+
+impl Invalid {
+    fn new(message: String) -> Self {
+        Self { message, help: None }
+    }
+
+    fn with_help(message: String, help: &str) -> Self {
+        Self { message, help: Some(help.to_owned()) }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\nhelp: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! What a request must be before anything is asked of the policy: one reading, or none.
+//!
+//! hyper lets through more than one host, codings it did not decode, ports it cannot hold; here is where that ends.
+//! What the caller wrote may only *select* among the policy's destinations, and everything it wrote must agree.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Request, Uri, Version, header};
+use hyper::body::Incoming;
+use keygress_policy::destination::{self, Host, Scheme};
+
+use super::serve::{Bound, Door};
+use crate::caller::{RunningTask, Unproven};
+use crate::exchange::{Asked, AskedConnect, Line};
+use crate::refusal::{Code, Refusal};
+use crate::reload::Snapshot;
+
+/// Reads a request on a plain listener: absolute-form, or origin-form for a base-URL route.
+///
+/// # Errors
+/// The refusal of whatever is unproven, malformed or ambiguous.
+pub(super) fn read(line: &Line, door: Door, request: Request<Incoming>) -> Result<Asked, Refusal> {
+    let (mut head, body) = request.into_parts();
+    let task = prove(line, door, &head.headers)?;
+    sound(&head)?;
+    let snapshot = line.shared().live.load();
+    let host_field = single_host(&head)?;
+    let (scheme, host, port) = match (head.uri.scheme_str(), head.uri.authority()) {
+        (Some(scheme), Some(authority)) => {
+            let scheme = carried(scheme)?;
+            let (host, port) = parse(authority.as_str())?;
+            agree(&(host.clone(), port), &parse(host_field)?, scheme)?;
+            (scheme, host, port.unwrap_or(scheme.default_port()))
+        }
+        (None, None) => {
+            same_site(&head.headers, host_field)?;
+            let (rest, scheme, host, port) = route(&snapshot, &head.uri)?;
+            head.uri = Uri::from(rest);
+            (scheme, host, port)
+        }
+        (Some(_), None) | (None, Some(_)) => return Err(bad("the request target is neither a URL nor a path")),
+    };
+    let (scheme, port) = raised(&snapshot, scheme, &host, port);
+    Ok(Asked { snapshot, task, scheme, host, port, head, body })
+}
+
+/// Reads a request inside an intercepted connection: it must name what the connection was opened for.
+///
+/// # Errors
+/// [`Code::Misdirected`] where it names another; [`Code::BadRequest`] where it cannot be read in one way only.
+pub(super) fn read_bound(line: &Line, bound: &Bound, request: Request<Incoming>) -> Result<Asked, Refusal> {
+    let (head, body) = request.into_parts();
+    sound(&head)?;
+    let opened_for = (bound.host.clone(), Some(bound.port));
+    if head.version == Version::HTTP_2 {
+        let authority = head.uri.authority().ok_or_else(|| bad("the request has no :authority"))?;
+        if head.uri.scheme_str() != Some("https") {
+            return Err(bad("the :scheme inside TLS is not https"));
+        }
+        agree(&opened_for, &parse(authority.as_str())?, Scheme::Https)?;
+        if head.headers.contains_key(header::HOST) {
+            agree(&opened_for, &parse(single_host(&head)?)?, Scheme::Https)?;
+        }
+    } else {
+        if let Some(authority) = head.uri.authority() {
+            if head.uri.scheme_str() != Some("https") {
+                return Err(bad("the request target inside TLS is not an https URL"));
+            }
+            agree(&opened_for, &parse(authority.as_str())?, Scheme::Https)?;
+        }
+        agree(&opened_for, &parse(single_host(&head)?)?, Scheme::Https)?;
+    }
+    let snapshot = line.shared().live.load();
+    Ok(Asked { snapshot, task: bound.task.clone(), scheme: Scheme::Https, host: bound.host.clone(), port: bound.port, head, body })
+}
+
+/// Reads a `CONNECT`: authority-form with a port, and a Host field that agrees.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_connect(line: &Line, door: Door, request: &Request<Incoming>) -> Result<AskedConnect, Refusal> {
+    let task = prove(line, door, request.headers())?;
+    let authority = request.uri().authority().ok_or_else(|| bad("CONNECT names no authority"))?;
+    let (host, port) = parse(authority.as_str())?;
+    let port = port.ok_or_else(|| bad("CONNECT names no port"))?;
+    let fields = request.headers().get_all(header::HOST);
+    match (fields.iter().count(), fields.iter().next()) {
+        (0, None) => {}
+        (1, Some(field)) => {
+            let named = parse(field.to_str().map_err(|_| bad("the Host field is not a host"))?)?;
+            // Some clients leave the port out of Host here.
+            if named.0 != host || named.1.is_some_and(|named| named != port) {
+                return Err(bad("the Host field and the CONNECT target disagree"));
+            }
+        }
+        _ => return Err(bad("there is more than one Host field")),
+    }
+    Ok(AskedConnect { snapshot: line.shared().live.load(), task, host, port })
+}
+
+fn prove(line: &Line, door: Door, headers: &HeaderMap) -> Result<Option<Arc<RunningTask>>, Refusal> {
+    let proven = match door {
+        Door { unproven: Some(unproven), .. } => Err(unproven),
+        Door { task: Some(task), .. } => Ok(Some(task)),
+        Door { .. } => line.shared().callers.task(headers),
+    };
+    proven.map_err(|unproven| match unproven {
+        Unproven::TokenMissing | Unproven::WrongToken => Refusal::new(Code::CallerUnproven, unproven.to_string()),
+        Unproven::NoOwner | Unproven::SameUid => Refusal::new(Code::CallerRefused, unproven.to_string()),
+    })
+}
+
+/// Method, target form and framing.
+fn sound(head: &Parts) -> Result<(), Refusal> {
+    if !destination::is_listed(&head.method) {
+        return Err(Refusal::new(Code::MethodNotCarried, "this method is not carried; methods are exact and case-sensitive"));
+    }
+    if !head.uri.path().starts_with('/') {
+        return Err(if head.uri.path() == "*" {
+            Refusal::new(Code::MethodNotCarried, "`OPTIONS *` is not carried")
+        } else {
+            bad("the request target is not a path")
+        });
+    }
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Refusal::new(Code::CodingNotCarried, "`chunked` alone is carried")),
+    }
+}
+
+fn single_host(head: &Parts) -> Result<&str, Refusal> {
+    let mut fields = head.headers.get_all(header::HOST).iter();
+    match (fields.next(), fields.next()) {
+        (Some(only), None) => only.to_str().map_err(|_| bad("the Host field is not a host")),
+        (None, _) => Err(bad("there is no Host field")),
+        (Some(_), Some(_)) => Err(bad("there is more than one Host field")),
+    }
+}
+
+fn carried(scheme: &str) -> Result<Scheme, Refusal> {
+    match scheme {
+        "http" => Ok(Scheme::Http),
+        "https" => Ok(Scheme::Https),
+        _ => Err(bad("the scheme is neither http nor https")),
+    }
+}
+
+fn parse(authority: &str) -> Result<(Host, Option<u16>), Refusal> {
+    destination::parse_authority(authority).map_err(bad)
+}
+
+/// Two authorities are one where host and port agree, a missing port being the scheme's own.
+fn agree(one: &(Host, Option<u16>), other: &(Host, Option<u16>), scheme: Scheme) -> Result<(), Refusal> {
+    let port = |authority: &(Host, Option<u16>)| authority.1.unwrap_or(scheme.default_port());
+    if one.0 == other.0 && port(one) == port(other) {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::Misdirected, "the request names more than one destination"))
+}
+
+/// `http` that the policy raises is asked, and sent, as `https`.
+fn raised(snapshot: &Snapshot, scheme: Scheme, host: &Host, port: u16) -> (Scheme, u16) {
+    if scheme == Scheme::Http && port == 80 && snapshot.policy.raises(host) { (Scheme::Https, 443) } else { (scheme, port) }
+}
+
+/// `/NAME/rest?query`: the upstream behind the name, and the rest.
+fn route(snapshot: &Snapshot, uri: &Uri) -> Result<(PathAndQuery, Scheme, Host, u16), Refusal> {
+    let unknown = || Refusal::new(Code::UnknownDestination, "the first segment of the path names no route");
+    let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let after = whole.strip_prefix('/').ok_or_else(unknown)?;
+    let end = after.find(['/', '?']).unwrap_or(after.len());
+    let (name, rest) = after.split_at(end);
+    let route = snapshot.policy.route(name).ok_or_else(unknown)?;
+    let rest = if rest.starts_with('/') { PathAndQuery::try_from(rest) } else { PathAndQuery::try_from(format!("/{rest}")) };
+    Ok((rest.map_err(|_| bad("the request target is not a path"))?, route.scheme, route.host.clone(), route.port))
+}
+
+/// A route is for SDKs on this host: a page in a browser, or a name that was re-bound to loopback, must not use it.
+fn same_site(headers: &HeaderMap, host: &str) -> Result<(), Refusal> {
+    let local = match parse(host)?.0 {
+        Host::Name(name) => &*name == "localhost" || name.ends_with(".localhost"),
+        Host::Ip(ip) => ip.is_loopback(),
+    };
+    if !local {
+        return Err(Refusal::new(Code::Misdirected, "a route is asked for under a loopback address or `localhost`"));
+    }
+    let foreign = headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin");
+    if foreign {
+        return Err(Refusal::new(Code::CallerRefused, "a web page may not use a route"));
+    }
+    Ok(())
+}
+
+fn bad(why: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+    Refusal::new(Code::BadRequest, why)
+}

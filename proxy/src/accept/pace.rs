@@ -1,0 +1,128 @@
+//! How long a caller may take: for the head of a request, and between requests.
+//!
+//! hyper has one timer for both (`header_read_timeout`), which would either close resting connections or let a head trickle in.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::worker::Pace;
+
+/// How long the head of a request may take from its first byte.
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may rest between requests.
+pub(super) const REST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A stream that fails where a head takes longer than [`HEAD_TIMEOUT`] or a rest longer than [`REST_TIMEOUT`].
+pub(super) struct Paced<S> {
+    stream: S,
+    pace: Pace,
+    deadline: Pin<Box<Sleep>>,
+    waits_for: Waits,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// Nothing: a request is being served.
+    Serving,
+    /// The first byte of a head.
+    Resting,
+    /// The rest of a head.
+    Head,
+}
+
+impl<S> Paced<S> {
+    pub(super) fn new(stream: S, pace: Pace) -> Self {
+        // The first head counts from the beginning: a connection is opened to say something.
+        Self { stream, pace, deadline: Box::pin(tokio::time::sleep(HEAD_TIMEOUT)), waits_for: Waits::Head }
+    }
+
+    fn wait_for(&mut self, next: Waits, limit: Duration) {
+        if self.waits_for != next {
+            self.waits_for = next;
+            self.deadline.as_mut().reset(Instant::now() + limit);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        if self.pace.is_serving() {
+            self.waits_for = Waits::Serving;
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        if self.waits_for == Waits::Serving {
+            self.wait_for(Waits::Resting, REST_TIMEOUT);
+        }
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Ready(outcome) => {
+                self.wait_for(Waits::Head, HEAD_TIMEOUT);
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => self.deadline.as_mut().poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_trickles_in_is_cut_off_and_a_resting_connection_is_not() {
+        let (mut caller, stream) = tokio::io::duplex(64);
+        let pace = Pace::default();
+        let mut paced = Paced::new(stream, pace.clone());
+        let mut byte = [0_u8; 1];
+        caller.write_all(b"GE").await.unwrap();
+        paced.read_exact(&mut byte).await.unwrap();
+        let serving = pace.serving();
+        paced.read_exact(&mut byte).await.unwrap();
+        let before = Instant::now();
+        let ((), read) = tokio::join!(
+            async {
+                tokio::time::sleep(2 * HEAD_TIMEOUT).await;
+                drop(serving);
+                caller.write_all(b"G").await.unwrap()
+            },
+            paced.read_exact(&mut byte)
+        );
+        read.unwrap();
+        assert_eq!(before.elapsed().as_secs(), 20);
+        let stalled = paced.read_exact(&mut byte).await.unwrap_err();
+        assert_eq!(stalled.kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!(before.elapsed().as_secs(), 30);
+    }
+}

@@ -1,0 +1,144 @@
+//! HTTP on a connection, and the ways from one to the next: each request is read at the gate and given to `exchange`.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use keygress_policy::destination::Host;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use super::pace::Paced;
+use super::{connect, gate};
+use crate::body::Body;
+use crate::caller::{RunningTask, Unproven};
+use crate::exchange::{Line, exchange};
+use crate::worker::{LocalExecutor, Pace, Serving};
+
+/// The largest head, in bytes.
+const HEAD_MAX: usize = 32 * 1024;
+
+/// The moment from which the process drains, and until when.
+pub(super) type Closes = watch::Receiver<Option<Instant>>;
+
+/// The destination that an intercepted connection was opened for: every request in it must name it.
+pub(super) struct Bound {
+    pub(super) host: Host,
+    pub(super) port: u16,
+    /// The task that opened it.
+    pub(super) task: Option<Arc<RunningTask>>,
+}
+
+/// What a plain listener knows of a connection beside its line.
+#[derive(Clone)]
+pub(super) struct Door {
+    /// The task to which everything on the listener belongs.
+    pub(super) task: Option<Arc<RunningTask>>,
+    /// Why whatever comes is refused.
+    pub(super) unproven: Option<Unproven>,
+}
+
+/// A plain listener: absolute-form, CONNECT and routes.
+pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, closes: Closes) {
+    let pace = Pace::default();
+    let stream = Paced::new(stream, pace.clone());
+    let service = service_fn(|request: Request<Incoming>| {
+        let (line, door, closes, pace) = (line.clone(), door.clone(), closes.clone(), pace.clone());
+        async move {
+            let serving = pace.serving();
+            let is_connect = request.method() == Method::CONNECT;
+            let response = if is_connect {
+                connect::answer(line, door, request, closes).await
+            } else {
+                exchange(&line, gate::read(&line, door, request)).await
+            };
+            Ok::<_, Infallible>(paced(response, is_connect, &pace, serving))
+        }
+    });
+    let connection = http1_builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = pin!(connection);
+    let mut closing = closes.clone();
+    tokio::select! {
+        // What a client does to its own connection is its own affair; refusals are on record already.
+        _ = connection.as_mut() => {}
+        _ = closing.changed() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// The inside of an intercepted connection, in the protocol that ALPN settled.
+pub(super) async fn intercepted(
+    line: Rc<Line>,
+    bound: Bound,
+    stream: tokio_rustls::server::TlsStream<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+    mut closes: Closes,
+) {
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let pace = Pace::default();
+    let stream = TokioIo::new(Paced::new(stream, pace.clone()));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
+        let asked = gate::read_bound(&line, &bound, request);
+        async move {
+            let response = exchange(&line, asked).await;
+            Ok::<_, Infallible>(paced(response, false, &pace, serving))
+        }
+    });
+    if is_h2 {
+        let mut connection = pin!(http2_builder().serve_connection(stream, service));
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            _ = closes.changed() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    } else {
+        let mut connection = pin!(http1_builder().serve_connection(stream, service).with_upgrades());
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            _ = closes.changed() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    }
+}
+
+/// Binds the pace to the response: its connection rests when the body is through, or never again where it became a tunnel.
+fn paced(mut response: Response<Body>, is_connect: bool, pace: &Pace, serving: Serving) -> Response<Body> {
+    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && response.status().is_success());
+    if is_tunnel {
+        pace.tunnelled();
+    }
+    response.body_mut().keep(serving);
+    response
+}
+
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).max_headers(100).max_buf_size(2 * HEAD_MAX);
+    builder
+}
+
+fn http2_builder() -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(100)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_header_list_size(HEAD_MAX as u32)
+        .max_pending_accept_reset_streams(20)
+        .keep_alive_interval(Duration::from_secs(30));
+    builder
+}

@@ -1,0 +1,184 @@
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use keygress_policy::workload::Process;
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use rustix::process::Pid;
+
+use super::process::Pinned;
+use super::users::Users;
+
+/// How many processes of one user are searched for a socket.
+const PROCESSES_MAX: usize = 1024;
+
+/// How many descriptors are looked at in one search.
+const DESCRIPTORS_MAX: usize = 32 * 1024;
+
+/// Room for the kernel's answer about one socket.
+const ANSWER_BYTES_MAX: usize = 4096;
+
+/// Any cookie: we know the socket by its addresses.
+const NO_COOKIE: [u8; 8] = [0xff; 8];
+
+/// The owner of the other end of a TCP connection on this machine, by the kernel's socket table (sock_diag(7)). `None` where the other
+/// end is not on this machine and in this network namespace, or is closed already.
+///
+/// The user is the one who made the socket. The process is the first one of that user that holds it, and is known only where we may
+/// look into that user's processes; a search that grows too long finds none.
+pub(super) fn of_tcp(peer: SocketAddr, local: SocketAddr, users: &Users) -> Option<Process> {
+    let (peer, local) = (canonical(peer), canonical(local));
+    if !peer.ip().is_loopback() && peer.ip() != local.ip() {
+        return None;
+    }
+    let owner = owner(peer, local).ok()??;
+    let mut process =
+        Process { uid: owner.uid, gid: None, pid: None, user: users.name(owner.uid), unit: None, container: None, executable: None };
+    if let Some(pinned) = holder(&owner) {
+        pinned.describe(&mut process);
+    }
+    Some(process)
+}
+
+/// An IPv4 address that a dual-stack socket shows as IPv6 is IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+struct Owner {
+    uid: u32,
+    inode: u32,
+}
+
+/// Asks the kernel for the one socket with exactly these two ends: theirs, as they see it.
+fn owner(source: SocketAddr, destination: SocketAddr) -> io::Result<Option<Owner>> {
+    let id = SocketId {
+        source_port: source.port(),
+        destination_port: destination.port(),
+        source_address: source.ip(),
+        destination_address: destination.ip(),
+        interface_id: 0,
+        cookie: NO_COOKIE,
+    };
+    let request = SockDiagMessage::InetRequest(InetRequest {
+        family: if matches!(source.ip(), IpAddr::V4(_)) { AF_INET } else { AF_INET6 },
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        states: StateFlags::all(),
+        socket_id: id,
+    });
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST;
+    let mut message = NetlinkMessage::new(header, request.into());
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+
+    let socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;
+    socket.send(&bytes, 0)?;
+    let mut answer = Vec::with_capacity(ANSWER_BYTES_MAX);
+    socket.recv(&mut answer, 0)?;
+    let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer).map_err(io::Error::other)?;
+    let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(answer)) = answer.payload else { return Ok(None) };
+    Ok(is_open_connection(&answer.header, source, destination).then_some(Owner { uid: answer.header.uid, inode: answer.header.inode }))
+}
+
+/// The kernel falls back to a listener on that port, and shows sockets that nobody holds (closed, TIME_WAIT) as root's with inode 0:
+/// neither says who calls. Nor does one that is only connecting: it would be a later user of a port that the caller has left.
+fn is_open_connection(found: &InetResponseHeader, source: SocketAddr, destination: SocketAddr) -> bool {
+    let id = &found.socket_id;
+    let ends = (
+        canonical(SocketAddr::new(id.source_address, id.source_port)),
+        canonical(SocketAddr::new(id.destination_address, id.destination_port)),
+    );
+    let is_connected = matches!(found.state, TCP_ESTABLISHED | TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSE_WAIT);
+    ends == (source, destination) && is_connected && found.inode != 0
+}
+
+/// The first process of the owner that holds the socket.
+fn holder(owner: &Owner) -> Option<Pinned> {
+    let wanted = format!("socket:[{}]", owner.inode);
+    let mut descriptors = 0;
+    let mut processes = 0;
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
+        if !entry.metadata().is_ok_and(|metadata| metadata.uid() == owner.uid) {
+            continue;
+        }
+        processes += 1;
+        if processes > PROCESSES_MAX || descriptors > DESCRIPTORS_MAX {
+            return None;
+        }
+        if holds(&entry.path().join("fd"), &wanted, &mut descriptors)
+            && let Some(pinned) = Pinned::open(pid, owner.uid)
+            // Once more, now that its number cannot pass on.
+            && holds(Path::new(&pinned.path("fd")), &wanted, &mut descriptors)
+        {
+            return Some(pinned);
+        }
+    }
+    None
+}
+
+fn holds(folder: &Path, wanted: &str, descriptors: &mut usize) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| {
+        *descriptors += 1;
+        *descriptors <= DESCRIPTORS_MAX && fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    fn connected(listen: &str, dial: &str) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind(listen).unwrap();
+        let theirs = TcpStream::connect((dial, listener.local_addr().unwrap().port())).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        (ours, theirs)
+    }
+
+    fn of(ours: &TcpStream) -> Option<Process> {
+        of_tcp(ours.peer_addr().unwrap(), ours.local_addr().unwrap(), &Users::system())
+    }
+
+    #[test]
+    fn a_connection_to_ourselves_is_ours() {
+        for (listen, dial) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1"), ("[::]:0", "127.0.0.1")] {
+            let (ours, _theirs) = connected(listen, dial);
+            let process = of(&ours).unwrap();
+            assert_eq!(process.uid, rustix::process::getuid().as_raw(), "{listen}");
+            assert_eq!(process.pid, Some(std::process::id()), "{listen}");
+        }
+    }
+
+    #[test]
+    fn a_caller_that_has_hung_up_is_nobody() {
+        let (ours, theirs) = connected("127.0.0.1:0", "127.0.0.1");
+        drop(theirs);
+        assert_eq!(of(&ours), None);
+    }
+
+    #[test]
+    fn a_listener_on_the_callers_port_is_not_the_caller() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = listener.local_addr().unwrap();
+        assert_eq!(of_tcp(peer, "127.0.0.1:9".parse().unwrap(), &Users::system()), None);
+    }
+
+    #[test]
+    fn a_connection_from_another_machine_has_no_owner_here() {
+        assert_eq!(of_tcp("192.0.2.1:5".parse().unwrap(), "192.0.2.2:6".parse().unwrap(), &Users::system()), None);
+    }
+}

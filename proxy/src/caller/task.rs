@@ -1,0 +1,269 @@
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use http::header::PROXY_AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use keygress_policy::material::Secret;
+use keygress_policy::workload::Task;
+use zeroize::Zeroizing;
+
+use super::Unproven;
+
+/// Random bytes of a token: more than can be guessed.
+const TOKEN_BYTES: usize = 32;
+
+/// Random letters and digits after the vendor's prefix of a placeholder: 190 bits.
+const PLACEHOLDER_LENGTH: usize = 32;
+
+/// The longest `task:TOKEN` that is looked at, decoded. Our own tokens take 48 bytes of it.
+const PRESENTED_BYTES_MAX: usize = 384;
+
+/// The user name in `http://task:TOKEN@127.0.0.1:PORT`.
+const USER: &[u8] = b"task:";
+
+/// Some clients leave the padding away.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+
+/// A task that runs now: its token admits its requests, its placeholders stand for credentials.
+#[derive(Debug)]
+pub struct RunningTask {
+    /// Id and labels.
+    pub task: Task,
+    /// The bearer of this token is the task.
+    pub token: Secret,
+    /// Credential name → the placeholder that this task holds.
+    pub placeholders: BTreeMap<String, Secret>,
+    ended: AtomicBool,
+}
+
+impl RunningTask {
+    /// A task with this token, which must be too long to guess, and these placeholders by credential name.
+    #[must_use]
+    pub fn new(task: Task, token: Secret, placeholders: BTreeMap<String, Secret>) -> Self {
+        Self { task, token, placeholders, ended: AtomicBool::new(false) }
+    }
+
+    /// Whether it has not ended: asked for every request, since connections outlive tasks.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.ended.load(Ordering::Acquire)
+    }
+}
+
+/// A task about to begin, with what its application gets to hold.
+#[derive(Debug)]
+pub struct NewTask {
+    /// What [`super::Callers::begin`] takes.
+    pub running: RunningTask,
+    /// What admits its requests.
+    pub token: Zeroizing<String>,
+    /// Credential name → the placeholder in the vendor's shape.
+    pub placeholders: BTreeMap<String, String>,
+}
+
+impl NewTask {
+    /// A task with a random id and token, and a placeholder for each of these credentials: its name, and the prefix that gives the
+    /// placeholder its shape.
+    ///
+    /// # Errors
+    /// Where the system has no randomness.
+    pub fn new<'c>(
+        labels: BTreeMap<String, String>,
+        credentials: impl IntoIterator<Item = (&'c str, &'c str)>,
+    ) -> Result<Self, Unspecified> {
+        let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(random::<TOKEN_BYTES>()?.as_slice()));
+        let mut placeholders = BTreeMap::new();
+        for (name, like) in credentials {
+            placeholders.insert(name.to_owned(), stand_in(like)?);
+        }
+        let held = placeholders.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone().into_bytes()))).collect();
+        let task = Task { id: id()?, labels };
+        Ok(Self { running: RunningTask::new(task, Secret::new(token.as_bytes().to_vec()), held), token, placeholders })
+    }
+}
+
+fn id() -> Result<String, Unspecified> {
+    Ok(random::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A worthless value of the vendor's shape: the prefix, then letters and digits.
+fn stand_in(like: &str) -> Result<String, Unspecified> {
+    let mut value = like.to_owned();
+    let length = value.len() + PLACEHOLDER_LENGTH;
+    while value.len() < length {
+        let bytes = random::<PLACEHOLDER_LENGTH>()?;
+        // What is no letter or digit is thrown away, so that each is equally likely.
+        let usable = bytes.iter().map(|byte| char::from(byte & 0x7f)).filter(char::is_ascii_alphanumeric);
+        value.extend(usable.take(length - value.len()));
+    }
+    Ok(value)
+}
+
+fn random<const LENGTH: usize>() -> Result<Zeroizing<[u8; LENGTH]>, Unspecified> {
+    let mut bytes = Zeroizing::new([0; LENGTH]);
+    rand::fill(&mut *bytes)?;
+    Ok(bytes)
+}
+
+/// The running tasks. Looking one up takes no lock and writes nothing that cores share.
+#[derive(Default)]
+pub(super) struct Tasks {
+    /// By the keyed hash of their tokens; those that collide are told apart by the token.
+    by_token: ArcSwap<HashMap<u64, Vec<Arc<RunningTask>>>>,
+    keyed: RandomState,
+}
+
+impl Tasks {
+    pub(super) fn begin(&self, task: RunningTask) -> Arc<RunningTask> {
+        let task = Arc::new(task);
+        let hash = task.token.hash_with(&self.keyed);
+        self.by_token.rcu(|tasks| {
+            let mut tasks = HashMap::clone(tasks);
+            tasks.entry(hash).or_default().push(task.clone());
+            tasks
+        });
+        task
+    }
+
+    pub(super) fn end(&self, id: &str) {
+        // First the flag: whoever finds the task in the old table sees that it has ended.
+        for task in self.by_token.load().values().flatten().filter(|task| task.task.id == id) {
+            task.ended.store(true, Ordering::Release);
+        }
+        self.by_token.rcu(|tasks| {
+            let mut tasks = HashMap::clone(tasks);
+            tasks.retain(|_, same| {
+                same.retain(|task| task.task.id != id);
+                !same.is_empty()
+            });
+            tasks
+        });
+    }
+
+    /// The task whose token the proxy credentials of a request hold; `None` where it has none.
+    pub(super) fn presented(&self, headers: &HeaderMap) -> Result<Option<Arc<RunningTask>>, Unproven> {
+        let mut values = headers.get_all(PROXY_AUTHORIZATION).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => self.by_credentials(value).map(Some).ok_or(Unproven::WrongToken),
+            (Some(_), Some(_)) => Err(Unproven::WrongToken),
+        }
+    }
+
+    fn by_credentials(&self, value: &HeaderValue) -> Option<Arc<RunningTask>> {
+        let (scheme, credentials) = value.as_bytes().split_at_checked(value.as_bytes().iter().position(|byte| *byte == b' ')?)?;
+        let credentials = credentials.trim_ascii();
+        if scheme.eq_ignore_ascii_case(b"bearer") {
+            return self.by_token(credentials);
+        }
+        if !scheme.eq_ignore_ascii_case(b"basic") {
+            return None;
+        }
+        let mut decoded = Zeroizing::new([0; PRESENTED_BYTES_MAX]);
+        let length = LENIENT.decode_slice(credentials, &mut *decoded).ok()?;
+        self.by_token(decoded.get(..length)?.strip_prefix(USER)?)
+    }
+
+    fn by_token(&self, token: &[u8]) -> Option<Arc<RunningTask>> {
+        let tasks = self.by_token.load();
+        let found = tasks.get(&self.keyed.hash_one(token))?.iter().find(|task| task.token.is(token))?;
+        found.is_running().then(|| found.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(tasks: &Tasks) -> (Arc<RunningTask>, Zeroizing<String>) {
+        let new = NewTask::new(BTreeMap::new(), [("stripe", "sk_test_")]).unwrap();
+        (tasks.begin(new.running), new.token)
+    }
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (PROXY_AUTHORIZATION, value.parse().unwrap())).collect()
+    }
+
+    fn presented(tasks: &Tasks, value: &str) -> Result<Option<String>, Unproven> {
+        Ok(tasks.presented(&headers(&[value]))?.map(|task| task.task.id.clone()))
+    }
+
+    fn basic(pair: &str) -> String {
+        format!("Basic {}", LENIENT.encode(pair))
+    }
+
+    #[test]
+    fn the_token_finds_its_task_and_no_other() {
+        let tasks = Tasks::default();
+        let ((one, first), (two, second)) = (begun(&tasks), begun(&tasks));
+        assert_ne!(one.task.id, two.task.id);
+        for (task, token) in [(&one, &first), (&two, &second)] {
+            assert_eq!(presented(&tasks, &format!("Bearer {}", **token)), Ok(Some(task.task.id.clone())));
+            assert_eq!(presented(&tasks, &basic(&format!("task:{}", **token))), Ok(Some(task.task.id.clone())));
+            assert_eq!(presented(&tasks, basic(&format!("task:{}", **token)).trim_end_matches('=')), Ok(Some(task.task.id.clone())));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_a_wrong_token() {
+        let tasks = Tasks::default();
+        let (_, token) = begun(&tasks);
+        let token = token.as_str();
+        let long = basic(&format!("task:{}", "x".repeat(5000)));
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Basic %%%",
+            "Digest x",
+            token,
+            &long,
+            &basic(token),
+            &basic(&format!("user:{token}")),
+            &format!("Bearer {token}x"),
+            &format!("Bearer {}", &token[1..]),
+            &format!("Negotiate {token}"),
+        ] {
+            assert_eq!(presented(&tasks, value), Err(Unproven::WrongToken), "{value}");
+        }
+        let good = format!("Bearer {token}");
+        assert_eq!(tasks.presented(&headers(&[&good, &good])).err(), Some(Unproven::WrongToken));
+        assert!(tasks.presented(&HeaderMap::new()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_task_that_ended_is_refused_everywhere() {
+        let tasks = Tasks::default();
+        let ((ended, token), (other, still)) = (begun(&tasks), begun(&tasks));
+        tasks.end(&ended.task.id);
+        assert_eq!(presented(&tasks, &format!("Bearer {}", *token)), Err(Unproven::WrongToken));
+        assert!(!ended.is_running() && other.is_running());
+        assert_eq!(presented(&tasks, &format!("Bearer {}", *still)), Ok(Some(other.task.id.clone())));
+    }
+
+    #[test]
+    fn a_placeholder_has_the_shape_of_the_vendors_key_and_never_repeats() {
+        let make = || NewTask::new(BTreeMap::new(), [("stripe", "sk_test_")]).unwrap();
+        let (one, two) = (make(), make());
+        let random = one.placeholders["stripe"].strip_prefix("sk_test_").unwrap();
+        assert!(random.len() == PLACEHOLDER_LENGTH && random.chars().all(|letter| letter.is_ascii_alphanumeric()));
+        assert_ne!(one.placeholders["stripe"], two.placeholders["stripe"]);
+        assert!(one.running.placeholders["stripe"].is(one.placeholders["stripe"].as_bytes()));
+    }
+
+    #[test]
+    fn nothing_prints_the_token() {
+        let new = NewTask::new(BTreeMap::new(), []).unwrap();
+        assert!(!format!("{:?}", new.running).contains(new.token.as_str()));
+    }
+}

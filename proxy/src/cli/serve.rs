@@ -1,0 +1,262 @@
+//! `keygress serve`: the proxy. [`start`] is also what `run`, `demo` and the tests stand on.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, anyhow};
+use keygress_policy::compile::HostPattern;
+use keygress_policy::problem::{self, Colour};
+use keygress_policy::workload::Pod;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use crate::Policy;
+use crate::accept::authority::Authority;
+use crate::accept::{self, Accepting, Listen};
+use crate::admin::{self, Admin};
+use crate::audit::Audit;
+use crate::caller::kubernetes::Verifier;
+use crate::caller::{Callers, Proofs};
+use crate::config::{self, Flags, Kubernetes, Settings};
+use crate::credentials::{Credentials, Ended};
+use crate::exchange::Shared;
+use crate::forward::Connector;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::reload::{self, Live, Progress, Reloader, Sources};
+
+/// Arguments of `keygress serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Serves until SIGTERM or SIGINT; SIGHUP loads the policy again.
+///
+/// # Errors
+/// Where the process cannot be started as it was told.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let settings = args.flags.settings()?;
+    tracing_subscriber::fmt().compact().with_target(false).with_writer(io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let unix = settings.unix.clone();
+        let running = start(settings).await?;
+        banner(&running, &unix)?;
+        running.until_asked_to_stop().await?;
+        let ended = running.stop().await;
+        tracing::info!(revoked = ended.revoked, dropped = ended.dropped, failed = ended.failed, "stopped");
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn banner(running: &Running, unix: &[std::path::PathBuf]) -> io::Result<()> {
+    let tcp = running.tcp.iter().map(ToString::to_string);
+    let listening: Vec<_> = tcp.chain(unix.iter().map(|path| path.display().to_string())).collect();
+    let policy = &running.shared.live.load().policy;
+    writeln!(
+        anstream::stderr(),
+        "keygress {} listens on {}: {} rules, {} credentials",
+        env!("CARGO_PKG_VERSION"),
+        listening.join(", "),
+        policy.rules().len(),
+        policy.credentials().len()
+    )
+}
+
+/// A proxy that runs. End it with [`Running::stop`].
+pub struct Running {
+    /// The bound TCP addresses for callers, in the order asked for.
+    pub tcp: Vec<SocketAddr>,
+    /// The bound TCP address of health and metrics.
+    pub metrics: Option<SocketAddr>,
+    /// What the connections share.
+    pub shared: Arc<Shared>,
+    /// The certificate of the local CA.
+    pub ca_pem: String,
+    /// Replaces the policy.
+    pub reloader: Arc<Reloader>,
+    accepting: Accepting,
+    adopting: JoinHandle<()>,
+    admin: admin::Server,
+    drain_grace: Duration,
+}
+
+/// Starts a proxy: policy, audit, CA, credentials, listeners, in this order. What it opened is closed again where a later step fails.
+///
+/// # Errors
+/// Every problem of the policy; a listener, audit or file that cannot be opened.
+pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+    let files = reload::read(&settings.policy)?;
+    let policy = compile(&files)?;
+    let roots = Arc::new(config::roots(&settings.upstream_ca)?);
+    let authority = Arc::new(authority(&settings, &policy)?);
+    let metrics = Metrics::new();
+    let audit = Audit::open(settings.audit.clone(), metrics.clone())?;
+    let shared = Arc::new(Shared {
+        live: Arc::new(Live::new(policy)),
+        callers: Callers::new(proofs(&settings)?),
+        credentials: Credentials::new(Handle::current(), audit.clone(), metrics.clone(), Arc::clone(&roots)),
+        limits: Limits::default(),
+        connector: Connector::new(roots, settings.pins.clone()),
+        audit,
+        metrics,
+        authority,
+    });
+    let sources = Sources { paths: settings.policy.clone(), files, ceiling: ceiling(Arc::clone(&shared.authority)) };
+    let reloader = Reloader::start(sources, Arc::clone(&shared.live), shared.audit.clone(), shared.metrics.clone())?;
+    let reloader = Arc::new(reloader);
+    let adopted = Arc::new(AtomicBool::new(false));
+    let adopting = tokio::spawn(adopt(Arc::clone(&shared), reloader.progress(), Arc::clone(&adopted)));
+    let mut admin = admin::Server::new(Admin { shared: Arc::clone(&shared), reloader: Arc::clone(&reloader), adopted });
+    if let Some(path) = &settings.admin_socket {
+        admin.open_socket(path).context("cannot open the admin socket")?;
+    }
+    let metrics = match settings.metrics {
+        Some(address) => Some(admin.open_tcp(address).await.with_context(|| format!("cannot listen on `{address}`"))?),
+        None => None,
+    };
+    let listen = Listen { tcp: settings.tcp, unix: settings.unix, workers: settings.workers, task: None };
+    let accepting = accept::start(&shared, &listen).context("cannot listen for callers")?;
+    Ok(Running {
+        tcp: accepting.tcp.clone(),
+        metrics,
+        ca_pem: shared.authority.pem().to_owned(),
+        reloader,
+        shared,
+        accepting,
+        adopting,
+        admin,
+        drain_grace: settings.drain_grace,
+    })
+}
+
+impl Running {
+    /// Waits for SIGTERM or SIGINT; SIGHUP loads the policy again meanwhile.
+    async fn until_asked_to_stop(&self) -> io::Result<()> {
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let mut hung_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminated.recv() => return Ok(()),
+                _ = interrupted.recv() => return Ok(()),
+                // The outcome is logged, counted and on record.
+                _ = hung_up.recv() => drop(self.reloader.reload().await),
+            }
+        }
+    }
+
+    /// Stops: no new connections, running requests within the grace, every lease revoked, the audit closed.
+    pub async fn stop(self) -> Ended {
+        let Self { shared, reloader, accepting, adopting, admin, drain_grace, .. } = self;
+        blocking(move || accepting.drain(drain_grace)).await;
+        adopting.abort();
+        let ended = shared.credentials.shut_down().await;
+        drop(admin);
+        blocking(move || drop(reloader)).await;
+        blocking(move || shared.audit.close()).await;
+        ended
+    }
+}
+
+/// Runs what blocks where it may.
+async fn blocking(work: impl FnOnce() + Send + 'static) {
+    if tokio::task::spawn_blocking(work).await.is_err() {
+        tracing::error!("a step of stopping panicked");
+    }
+}
+
+fn compile(files: &[problem::SourceFile]) -> anyhow::Result<Policy> {
+    match reload::compile(files) {
+        Ok((policy, warnings)) => {
+            for warning in warnings {
+                tracing::warn!(code = warning.code, "{}", warning.message);
+            }
+            Ok(policy)
+        }
+        Err(problems) => Err(anyhow!("the policy does not load\n{}", problem::render(&problems, files, Colour::Plain).trim_end())),
+    }
+}
+
+/// The CA, its ceiling, and its certificate where callers find it.
+fn authority(settings: &Settings, policy: &Policy) -> anyhow::Result<Authority> {
+    let permit = match &settings.ca_permit {
+        permit if permit.is_empty() => Authority::ceiling_of(&policy.intercepted_hosts()),
+        permit => permit.clone(),
+    };
+    let authority = Authority::new(&permit)?;
+    ceiling_of(&authority, policy).map_err(|why| anyhow!(why))?;
+    if let Some(path) = &settings.ca_file {
+        write_whole(path, authority.pem()).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    Ok(authority)
+}
+
+/// Replaces a file at once: nobody reads half of it.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    std::fs::write(&beside, text)?;
+    std::fs::rename(&beside, path)
+}
+
+fn ceiling(authority: Arc<Authority>) -> reload::Ceiling {
+    Box::new(move |policy| ceiling_of(&authority, policy))
+}
+
+fn ceiling_of(authority: &Authority, policy: &Policy) -> Result<(), String> {
+    match policy.intercepted_hosts().into_iter().find(|host| !authority.permits(host)) {
+        None => Ok(()),
+        Some(host) => {
+            let host = match host {
+                HostPattern::Exact(host) => host.to_string(),
+                HostPattern::Under(suffix) => format!("*.{suffix}"),
+            };
+            Err(format!("`{host}` is outside what the CA of this process may sign; permit it (`ca: permit:`) and start again"))
+        }
+    }
+}
+
+fn proofs(settings: &Settings) -> anyhow::Result<Proofs> {
+    let pod = settings.kubernetes.as_ref().map(pod).transpose().context("the pod is not proven")?;
+    Ok(Proofs { unsafe_same_uid: settings.unsafe_same_uid, pod, require_task: settings.require_task })
+}
+
+/// Whose pod this is, by its own token.
+fn pod(kubernetes: &Kubernetes) -> anyhow::Result<Pod> {
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()));
+    let verifier = Verifier::new(&read(&kubernetes.jwks)?, &kubernetes.issuer, &kubernetes.audience).map_err(|why| anyhow!(why))?;
+    let token = Zeroizing::new(read(&kubernetes.token)?);
+    verifier.verify(&token, SystemTime::now()).map_err(|why| anyhow!(why))
+}
+
+/// Hands every policy that comes into force to the credentials, in order; of several in a row the last. What leaves the policy is ended at
+/// once, also while a provider of the policy before keeps us waiting.
+async fn adopt(shared: Arc<Shared>, mut progress: watch::Receiver<Progress>, adopted: Arc<AtomicBool>) {
+    loop {
+        let snapshot = shared.live.load();
+        let mut adopting = pin!(shared.credentials.adopt(&snapshot.policy));
+        let mut is_done = false;
+        while shared.live.load().generation == snapshot.generation {
+            tokio::select! {
+                biased;
+                () = &mut adopting, if !is_done => {
+                    is_done = true;
+                    adopted.store(true, Ordering::Release);
+                }
+                changed = progress.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `proxy.yaml`: the same settings as the flags, in a file. A flag or its environment variable wins over it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Invalid;
+
+/// What stands in `proxy.yaml`. Paths in it are relative to its own folder.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ProxyFile {
+    /// Files and folders that together are the policy.
+    pub(super) policy: Vec<PathBuf>,
+    /// Where callers come in.
+    pub(super) listen: Listen,
+    /// Worker threads.
+    pub(super) workers: Option<usize>,
+    /// A file, or `stdout`.
+    pub(super) audit: Option<PathBuf>,
+    /// Health, metrics and control.
+    pub(super) admin: Admin,
+    /// Certificates that upstreams may have.
+    pub(super) upstream_ca: Vec<PathBuf>,
+    /// The local certificate authority.
+    pub(super) ca: Ca,
+    /// Refuse requests without a task token.
+    pub(super) require_task: bool,
+    /// How the pod proves itself.
+    pub(super) kubernetes: Option<Kubernetes>,
+    /// Such as `30s`.
+    pub(super) drain_grace: Option<String>,
+    /// Accept callers under the UID of keygress.
+    pub(super) unsafe_same_uid: bool,
+    /// Listen on addresses that are not loopback.
+    pub(super) unsafe_listen: bool,
+}
+
+/// `listen:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Listen {
+    /// TCP addresses.
+    pub(super) tcp: Vec<SocketAddr>,
+    /// Unix sockets.
+    pub(super) unix: Vec<PathBuf>,
+}
+
+/// `admin:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admin {
+    /// Health, metrics and control.
+    pub(super) socket: Option<PathBuf>,
+    /// Health and metrics, read only.
+    pub(super) metrics: Option<SocketAddr>,
+}
+
+/// `ca:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Ca {
+    /// Hosts that it may sign for.
+    pub(super) permit: Vec<String>,
+    /// Where its certificate is written.
+    pub(super) file: Option<PathBuf>,
+}
+
+/// `kubernetes:`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kubernetes {
+    /// The projected token.
+    pub(super) token: PathBuf,
+    /// The keys of the issuer.
+    pub(super) jwks: PathBuf,
+    /// The issuer.
+    pub(super) issuer: String,
+    /// The audience.
+    pub(super) audience: String,
+}
+
+impl ProxyFile {
+    /// Reads the file; every path in it becomes relative to where the file is.
+    pub(super) fn read(path: &Path) -> Result<Self, Invalid> {
+        let text = fs::read_to_string(path).map_err(|error| Invalid::new(format!("cannot read `{}`: {error}", path.display())))?;
+        let mut file: Self = serde_saphyr::from_str(&text)
+            .map_err(|error| Invalid::new(format!("`{}` is not a valid proxy.yaml: {error}", path.display())))?;
+        file.resolve(path.parent().unwrap_or(Path::new("")));
+        Ok(file)
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        let lists = [&mut self.policy, &mut self.listen.unix, &mut self.upstream_ca];
+        let single = [&mut self.admin.socket, &mut self.ca.file];
+        let audit = self.audit.iter_mut().filter(|audit| *audit != Path::new("stdout"));
+        let kubernetes = self.kubernetes.iter_mut().flat_map(|kubernetes| [&mut kubernetes.token, &mut kubernetes.jwks]);
+        let paths = lists.into_iter().flatten().chain(single.into_iter().flatten()).chain(audit).chain(kubernetes);
+        for path in paths {
+            *path = folder.join(&*path);
+        }
+    }
+}

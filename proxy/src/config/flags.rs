@@ -1,0 +1,188 @@
+//! The flags of `serve`, each with its environment variable.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keygress_policy::compile::HostPattern;
+use keygress_policy::destination::Host;
+
+use super::file::ProxyFile;
+use super::{DRAIN_GRACE, Invalid, Kubernetes, Settings};
+use crate::audit::Sink;
+
+/// Where callers come in where nothing is said.
+const DEFAULT_LISTEN: &str = "127.0.0.1:8787";
+
+/// How this process runs. A flag wins over its environment variable, and both over `proxy.yaml`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Flags {
+    /// Read settings from this file.
+    #[arg(long, value_name = "FILE", env = "KEYGRESS_CONFIG")]
+    config: Option<PathBuf>,
+    /// A file or folder of the policy; may be repeated.
+    #[arg(long = "policy", value_name = "PATH", env = "KEYGRESS_POLICY", value_delimiter = ':')]
+    policy: Vec<PathBuf>,
+    /// A TCP address for callers; may be repeated. Default: 127.0.0.1:8787.
+    #[arg(long = "listen", value_name = "ADDRESS", env = "KEYGRESS_LISTEN", value_delimiter = ',')]
+    listen: Vec<SocketAddr>,
+    /// A Unix socket for callers; may be repeated.
+    #[arg(long = "unix", value_name = "PATH", env = "KEYGRESS_UNIX", value_delimiter = ':')]
+    unix: Vec<PathBuf>,
+    /// Worker threads. Default: one per CPU, at most 8.
+    #[arg(long, value_name = "COUNT", env = "KEYGRESS_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+    /// Append the audit to this file, or to `stdout`. Default: stdout.
+    #[arg(long, value_name = "FILE", env = "KEYGRESS_AUDIT")]
+    audit: Option<PathBuf>,
+    /// Serve health, metrics and control on this Unix socket.
+    #[arg(long, value_name = "PATH", env = "KEYGRESS_ADMIN_SOCKET")]
+    admin_socket: Option<PathBuf>,
+    /// Serve health and metrics, read only, on this TCP address.
+    #[arg(long, value_name = "ADDRESS", env = "KEYGRESS_METRICS")]
+    metrics: Option<SocketAddr>,
+    /// Certificates (PEM) that upstreams may have, beside the system's roots; may be repeated.
+    #[arg(long = "upstream-ca", value_name = "FILE", env = "KEYGRESS_UPSTREAM_CA", value_delimiter = ':')]
+    upstream_ca: Vec<PathBuf>,
+    /// A host, or `*.` and a suffix, that the local CA may sign for; may be repeated. Default: the hosts of the policy and their
+    /// registrable domains.
+    #[arg(long = "ca-permit", value_name = "HOST", env = "KEYGRESS_CA_PERMIT", value_delimiter = ',')]
+    ca_permit: Vec<String>,
+    /// Write the certificate of the local CA to this file, for callers to trust.
+    #[arg(long, value_name = "FILE", env = "KEYGRESS_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// Refuse requests that present no task token.
+    #[arg(long, env = "KEYGRESS_REQUIRE_TASK")]
+    require_task: bool,
+    /// The projected service-account token of the pod that is served.
+    #[arg(long, value_name = "FILE", env = "KEYGRESS_KUBERNETES_TOKEN")]
+    kubernetes_token: Option<PathBuf>,
+    /// The keys of the cluster's issuer, as a JSON Web Key Set.
+    #[arg(long, value_name = "FILE", env = "KEYGRESS_KUBERNETES_JWKS")]
+    kubernetes_jwks: Option<PathBuf>,
+    /// The issuer that the pod's token must name.
+    #[arg(long, value_name = "URL", env = "KEYGRESS_KUBERNETES_ISSUER")]
+    kubernetes_issuer: Option<String>,
+    /// The audience that the pod's token must name.
+    #[arg(long, value_name = "NAME", env = "KEYGRESS_KUBERNETES_AUDIENCE")]
+    kubernetes_audience: Option<String>,
+    /// How long running requests may go on after the process was asked to stop. Default: 30s.
+    #[arg(long, value_name = "DURATION", env = "KEYGRESS_DRAIN_GRACE")]
+    drain_grace: Option<String>,
+    /// Accept callers that run under the UID of keygress, which can read its memory.
+    #[arg(long, env = "KEYGRESS_UNSAFE_SAME_UID")]
+    unsafe_same_uid: bool,
+    /// Listen on addresses that are not loopback: whoever reaches them is a caller.
+    #[arg(long, env = "KEYGRESS_UNSAFE_LISTEN")]
+    unsafe_listen: bool,
+}
+
+impl Flags {
+    /// The settings: these flags over `proxy.yaml` over the defaults.
+    ///
+    /// # Errors
+    /// What is missing, cannot be read, or is unsafe without saying so.
+    pub fn settings(self) -> Result<Settings, Invalid> {
+        let file = self.config.as_deref().map(ProxyFile::read).transpose()?.unwrap_or_default();
+        let unix = first_given(self.unix, file.listen.unix);
+        let mut tcp = first_given(self.listen, file.listen.tcp);
+        if tcp.is_empty() && unix.is_empty() {
+            tcp.extend(DEFAULT_LISTEN.parse::<SocketAddr>());
+        }
+        if !(self.unsafe_listen || file.unsafe_listen) {
+            tcp.iter().try_for_each(loopback)?;
+        }
+        let policy = first_given(self.policy, file.policy);
+        if policy.is_empty() {
+            let help = "name it with `--policy PATH`, in KEYGRESS_POLICY, or under `policy:` in proxy.yaml";
+            return Err(Invalid::with_help("no policy is named".to_owned(), help));
+        }
+        let permit = first_given(self.ca_permit, file.ca.permit);
+        let grace = self.drain_grace.or(file.drain_grace);
+        Ok(Settings {
+            policy,
+            tcp,
+            unix,
+            workers: workers(self.workers.map(usize::from).or(file.workers))?,
+            audit: sink(self.audit.or(file.audit)),
+            admin_socket: self.admin_socket.or(file.admin.socket),
+            metrics: self.metrics.or(file.admin.metrics),
+            upstream_ca: first_given(self.upstream_ca, file.upstream_ca),
+            ca_permit: permit.iter().map(|host| host_pattern(host)).collect::<Result<_, _>>()?,
+            ca_file: self.ca_file.or(file.ca.file),
+            require_task: self.require_task || file.require_task,
+            unsafe_same_uid: self.unsafe_same_uid || file.unsafe_same_uid,
+            kubernetes: kubernetes(
+                [self.kubernetes_token, self.kubernetes_jwks],
+                [self.kubernetes_issuer, self.kubernetes_audience],
+                file.kubernetes,
+            )?,
+            drain_grace: grace.as_deref().map_or(Ok(DRAIN_GRACE), duration)?,
+            pins: std::collections::HashMap::new(),
+        })
+    }
+}
+
+fn first_given<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if flags.is_empty() { file } else { flags }
+}
+
+fn loopback(address: &SocketAddr) -> Result<(), Invalid> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    let message = format!("`{address}` is not a loopback address: whoever reaches it would be a caller");
+    Err(Invalid::with_help(message, "listen on 127.0.0.1 or on a Unix socket, or say `--unsafe-listen`"))
+}
+
+fn workers(asked: Option<usize>) -> Result<usize, Invalid> {
+    let available = || std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    match asked {
+        Some(count) if (1..=256).contains(&count) => Ok(count),
+        Some(count) => Err(Invalid::new(format!("`{count}` workers: there must be 1 to 256"))),
+        None => Ok(available()),
+    }
+}
+
+fn sink(asked: Option<PathBuf>) -> Sink {
+    match asked {
+        Some(file) if file != Path::new("stdout") => Sink::File(file),
+        _ => Sink::Stdout,
+    }
+}
+
+fn host_pattern(text: &str) -> Result<HostPattern, Invalid> {
+    let invalid = |why: &str| Invalid::new(format!("the CA cannot be permitted `{text}`: {why}"));
+    let (suffix, is_wildcard) = text.strip_prefix("*.").map_or((text, false), |suffix| (suffix, true));
+    match Host::parse(suffix).map_err(invalid)? {
+        Host::Name(name) if is_wildcard => Ok(HostPattern::Under(name)),
+        Host::Ip(_) if is_wildcard => Err(invalid("an address has no labels below it")),
+        host => Ok(HostPattern::Exact(host)),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, Invalid> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| Invalid::with_help(format!("`{text}` is not a duration"), "write it with its unit, such as `30s` or `2m`"))
+}
+
+fn kubernetes(
+    [token, jwks]: [Option<PathBuf>; 2],
+    [issuer, audience]: [Option<String>; 2],
+    file: Option<super::file::Kubernetes>,
+) -> Result<Option<Kubernetes>, Invalid> {
+    let (token, jwks, issuer, audience) = match file {
+        None => (token, jwks, issuer, audience),
+        Some(file) => {
+            (token.or(Some(file.token)), jwks.or(Some(file.jwks)), issuer.or(Some(file.issuer)), audience.or(Some(file.audience)))
+        }
+    };
+    match (token, jwks, issuer, audience) {
+        (None, None, None, None) => Ok(None),
+        (Some(token), Some(jwks), Some(issuer), Some(audience)) => Ok(Some(Kubernetes { token, jwks, issuer, audience })),
+        _ => {
+            let help = "give `--kubernetes-token`, `--kubernetes-jwks`, `--kubernetes-issuer` and `--kubernetes-audience`";
+            Err(Invalid::with_help("the proof of the pod is incomplete".to_owned(), help))
+        }
+    }
+}

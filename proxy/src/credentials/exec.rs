@@ -1,0 +1,223 @@
+use std::fmt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use keygress_policy::material::{Material, MaterialKind, Secret};
+use rustix::process::{Pid, Signal, kill_process_group};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
+
+use super::wire::{Seconds, SecretText};
+use super::{Fetched, Provider, Tools, Work, file};
+
+/// The largest output, in bytes.
+const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Nobody waits for a program that takes longer.
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// A program that prints the credential as one JSON object: `token`, or `user` and `password`; and `expires_in` (seconds) or
+/// `expires_at` (RFC 3339), without which it is refused.
+///
+/// It runs without a shell, with `PATH` and `HOME` as its whole environment, nothing on its standard input and at most 64 KiB of
+/// output. What it writes to standard error is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exec {
+    /// The program and its arguments, one item each.
+    command: Vec<String>,
+    /// How long it may run, at most `60s`. Default `10s`.
+    #[serde(default)]
+    timeout: Timeout,
+    /// What it prints. Default `token`.
+    #[serde(default)]
+    yields: Yields,
+}
+
+/// A time such as `5s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(transparent)]
+struct Timeout(#[schemars(with = "String")] Duration);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Yields {
+    /// A token.
+    #[default]
+    Token,
+    /// A user and a password.
+    UserPassword,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    token: Option<SecretText>,
+    user: Option<String>,
+    password: Option<SecretText>,
+    expires_in: Option<Seconds>,
+    expires_at: Option<String>,
+}
+
+impl Default for Timeout {
+    fn default() -> Self {
+        Self(TIMEOUT_DEFAULT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timeout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Timeout;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time with its unit, such as `5s`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Timeout, E> {
+                let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+                time.map(Timeout).ok_or_else(|| E::custom(format!("`{text}` is not a time with its unit, such as `5s`")))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl Provider for Exec {
+    fn kind(&self) -> &'static str {
+        "exec"
+    }
+
+    fn yields(&self) -> MaterialKind {
+        match self.yields {
+            Yields::Token => MaterialKind::Token,
+            Yields::UserPassword => MaterialKind::UserPassword,
+        }
+    }
+
+    fn is_static(&self) -> bool {
+        false
+    }
+
+    fn complaints(&self) -> Vec<(String, String)> {
+        let mut complaints = Vec::new();
+        if self.command.first().is_none_or(String::is_empty) || self.command.iter().any(|part| part.contains('\0')) {
+            complaints.push((
+                "`command` names no program".to_owned(),
+                "write the program and its arguments as a list, such as `[/usr/bin/issue, --json]`".to_owned(),
+            ));
+        }
+        if self.timeout.0.is_zero() || self.timeout.0 > TIMEOUT_MAX {
+            complaints.push(("`timeout` is not between 1 and 60 seconds".to_owned(), "write a time such as `10s`".to_owned()));
+        }
+        complaints
+    }
+
+    fn fetch<'a>(&'a self, _: &'a Tools) -> Work<'a, Result<Fetched, String>> {
+        Box::pin(async {
+            let program = self.command.first().map(String::as_str).unwrap_or_default();
+            let output = self.run().await.map_err(|fault| format!("the program `{program}` {fault}"))?;
+            self.understand(&output).map_err(|fault| format!("the program `{program}` {fault}"))
+        })
+    }
+}
+
+impl Exec {
+    async fn run(&self) -> Result<Zeroizing<Vec<u8>>, String> {
+        let Some((program, arguments)) = self.command.split_first() else { return Err("is not named".to_owned()) };
+        let kept = ["PATH", "HOME"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(kept)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // A group of its own, so that what it started ends with it.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("cannot be started: {}", file::words(error.kind())))?;
+        let mut running = Running(child);
+        tokio::time::timeout(self.timeout.0, running.output()).await.unwrap_or_else(|_| Err("took too long and was ended".to_owned()))
+    }
+
+    fn understand(&self, output: &[u8]) -> Result<Fetched, String> {
+        let Ok(output) = serde_json::from_slice::<Output>(output) else {
+            return Err("printed something other than one JSON object with the keys that keygress knows".to_owned());
+        };
+        let secret = |name: &str, text: Option<SecretText>| {
+            let SecretText(secret) = text.ok_or_else(|| format!("printed no `{name}`"))?;
+            file::check(secret.expose()).map_err(|fault| format!("printed a `{name}` that {fault}"))?;
+            Ok::<Secret, String>(secret)
+        };
+        let material = match self.yields {
+            Yields::Token => Material::Token(secret("token", output.token)?),
+            Yields::UserPassword => Material::UserPassword {
+                user: output.user.ok_or_else(|| "printed no `user`".to_owned())?,
+                password: secret("password", output.password)?,
+            },
+        };
+        let lifetime = match (output.expires_in, output.expires_at) {
+            (Some(Seconds(seconds)), None) => Duration::from_secs(seconds),
+            (None, Some(time)) => until(&time)?,
+            (None, None) => return Err("printed neither `expires_in` nor `expires_at`".to_owned()),
+            (Some(_), Some(_)) => return Err("printed both `expires_in` and `expires_at`".to_owned()),
+        };
+        if lifetime.is_zero() {
+            return Err("printed a credential that has expired already".to_owned());
+        }
+        Ok(Fetched { material, lifetime: Some(lifetime) })
+    }
+}
+
+/// The time left until then; zero where it has passed.
+fn until(time: &str) -> Result<Duration, String> {
+    let time: Timestamp = time.parse().map_err(|_| "printed an `expires_at` that is no time of RFC 3339".to_owned())?;
+    Ok(Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default())
+}
+
+/// A program that runs. When it is dropped, its whole process group ends.
+struct Running(Child);
+
+impl Running {
+    async fn output(&mut self) -> Result<Zeroizing<Vec<u8>>, String> {
+        let output = match self.0.stdout.take() {
+            Some(stdout) => read(stdout).await?,
+            None => Zeroizing::default(),
+        };
+        let status = self.0.wait().await.map_err(|error| format!("cannot be awaited: {}", file::words(error.kind())))?;
+        if status.success() {
+            return Ok(output);
+        }
+        let end = status.code().map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with exit code {code}"));
+        Err(format!("{end}: run it by hand to see why"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Until it is awaited its id cannot be another's.
+        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(id) = id {
+            let _ = kill_process_group(id, Signal::KILL);
+        }
+    }
+}
+
+async fn read(stream: impl AsyncRead + Unpin) -> Result<Zeroizing<Vec<u8>>, String> {
+    // One buffer that never grows, so that no copy of the secret is left behind.
+    let mut output = Zeroizing::new(Vec::with_capacity(OUTPUT_BYTES_MAX + 1));
+    let mut limited = stream.take(OUTPUT_BYTES_MAX as u64 + 1);
+    while limited.read_buf(&mut *output).await.map_err(|_| "could not be read".to_owned())? > 0 {}
+    if output.len() > OUTPUT_BYTES_MAX { Err(format!("printed more than {} KiB", OUTPUT_BYTES_MAX / 1024)) } else { Ok(output) }
+}

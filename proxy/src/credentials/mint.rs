@@ -1,0 +1,82 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::time::Instant;
+
+use super::fingerprint::random_name;
+use super::keyring::Core;
+use super::lease::{Lease, REVOCATION_TIME, end_all};
+use super::renewal::Schedule;
+use super::{Fetched, Holder, Ready};
+use crate::Credential;
+use crate::audit::Kind;
+
+/// What a fetch brought.
+pub(super) enum Minted {
+    /// The static value that is ready already.
+    Same,
+    /// A value under a lease of its own.
+    Fresh { ready: Arc<Ready>, lease: Arc<Lease>, schedule: Option<Schedule> },
+}
+
+/// Fetches, renders and records. Nothing is given back before its `issued` record is durable.
+///
+/// # Errors
+/// What is missing, free of secrets and of text from outside. What the issuer gave is then revoked again.
+pub(super) async fn mint(
+    core: &Arc<Core>,
+    credential: &Arc<Credential>,
+    holder: &Holder,
+    current: &ArcSwapOption<Ready>,
+) -> Result<Minted, String> {
+    let began = Instant::now();
+    let provider = credential.source.provider();
+    let fetched = provider.fetch(&core.tools).await;
+    core.metrics.mint(provider.kind(), fetched.is_ok());
+    let Fetched { material, lifetime } = fetched?;
+    let schedule = match lifetime {
+        Some(lifetime) => Some(Schedule::renewed(began, lifetime)),
+        None => terms(credential, began)?,
+    };
+    let fingerprint = core.fingerprints.of(&material);
+    if lifetime.is_none() && current.load().as_ref().is_some_and(|ready| ready.fingerprint == fingerprint) {
+        return Ok(Minted::Same);
+    }
+    let rendered = credential.injection.render(&material);
+    let lease = Arc::new(Lease {
+        id: random_name(),
+        credential: Arc::clone(credential),
+        holder: holder.clone(),
+        fingerprint: Arc::clone(&fingerprint),
+        expires: schedule.map(|schedule| schedule.ends_at),
+        material: provider.revokes().then_some(material),
+    });
+    let mut issued = lease.event(Kind::Issued);
+    issued.expires_in = lifetime.map(|lifetime| lifetime.as_secs());
+    let recorded = core.audit.durable(issued).await.map_err(|_| "the audit cannot record that it was issued".to_owned());
+    match recorded.and(rendered) {
+        Ok(rendered) => {
+            let expires = schedule.map(|schedule| schedule.usable_until.into_std());
+            let ready = Arc::new(Ready { rendered, fingerprint, lease: Arc::clone(&lease.id), expires });
+            Ok(Minted::Fresh { ready, lease, schedule })
+        }
+        Err(reason) => {
+            end_all(vec![lease], Arc::clone(core), Instant::now() + REVOCATION_TIME).await;
+            Err(reason)
+        }
+    }
+}
+
+/// Until when the terms of a static credential let it be used.
+fn terms(credential: &Credential, began: Instant) -> Result<Option<Schedule>, String> {
+    let Some(terms) = &credential.static_terms else { return Ok(None) };
+    let last_moment = terms.expires.tomorrow().and_then(|day| day.to_zoned_datetime(TimeZone::UTC));
+    let Ok(last_moment) = last_moment else { return Ok(None) };
+    match Duration::try_from(last_moment.timestamp().duration_since(Timestamp::now())) {
+        Ok(left) if !left.is_zero() => Ok(Some(Schedule::fixed(began, left))),
+        Ok(_) | Err(_) => Err(format!("its last day was {}: rotate the key, then write the new date under `static`", terms.expires)),
+    }
+}

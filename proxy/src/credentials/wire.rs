@@ -1,0 +1,83 @@
+use std::fmt;
+use std::time::Duration;
+
+use keygress_policy::material::Secret;
+use serde::de::{Deserialize, Deserializer, Visitor};
+
+/// A JSON string that goes straight into a [`Secret`], with no copy left behind on an error.
+#[derive(Debug)]
+pub(super) struct SecretText(pub(super) Secret);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = SecretText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            // The message of the default would show a value of another type; this one is never shown, but who knows of tomorrow.
+            fn visit_str<E>(self, text: &str) -> Result<SecretText, E> {
+                Ok(SecretText(Secret::new(text.as_bytes().to_vec())))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// `expires_in`: whole seconds as a number, or as digits in a string, which some issuers write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seconds(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+
+        impl Visitor<'_> for Number {
+            type Value = Seconds;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("seconds")
+            }
+
+            fn visit_u64<E>(self, seconds: u64) -> Result<Seconds, E> {
+                Ok(Seconds(seconds))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Seconds, E> {
+                Duration::try_from_secs_f64(seconds).map(|time| Seconds(time.as_secs())).map_err(|_| E::custom("not a time"))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, digits: &str) -> Result<Seconds, E> {
+                digits.parse().map(Seconds).map_err(|_| E::custom("not seconds"))
+            }
+        }
+
+        deserializer.deserialize_any(Number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_a_number_or_digits() {
+        for (json, seconds) in [("3600", 3600), ("\"3600\"", 3600), ("3599.9", 3599), ("0", 0)] {
+            assert_eq!(serde_json::from_str::<Seconds>(json).unwrap(), Seconds(seconds));
+        }
+        for json in ["-1", "\"soon\"", "null", "1e300", "[1]"] {
+            assert!(serde_json::from_str::<Seconds>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_a_string() {
+        assert!(serde_json::from_str::<SecretText>("\"a\\u0062c\"").unwrap().0.is(b"abc"));
+        assert!(serde_json::from_str::<SecretText>("7").is_err());
+    }
+}

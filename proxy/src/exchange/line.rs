@@ -1,0 +1,189 @@
+//! What a connection knows of its caller, and keeps from request to request.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use keygress_policy::Source as _;
+use keygress_policy::material::Secret;
+use keygress_policy::workload::{Caller, Holder, Workloads};
+
+use crate::Credential;
+use crate::accept::authority::Authority;
+use crate::audit::Audit;
+use crate::caller::{Callers, RunningTask};
+use crate::credentials::{Credentials, Slot};
+use crate::forward::{Connector, Pool};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::refusal::{Code, Refusal};
+use crate::reload::{Live, Snapshot};
+
+/// What every connection of the process shares.
+pub struct Shared {
+    /// The policy in force.
+    pub live: Arc<Live>,
+    /// Running tasks and proofs.
+    pub callers: Callers,
+    /// Slots and leases.
+    pub credentials: Credentials,
+    /// Rate counters.
+    pub limits: Limits,
+    /// The audit.
+    pub audit: Audit,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// Mints leaves for interception.
+    pub authority: Arc<Authority>,
+    /// Makes verified connections to upstreams.
+    pub connector: Connector,
+}
+
+/// What the connections of one worker share; never crosses a thread.
+pub struct Worker {
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// Connections to upstreams that this worker keeps.
+    pub pool: Pool,
+}
+
+/// By which way a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Absolute-form, or a base-URL route, on a plain listener.
+    Forward,
+    /// Inside an intercepted CONNECT.
+    Intercept,
+}
+
+impl Way {
+    /// The word for the record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Intercept => "intercept",
+        }
+    }
+}
+
+/// One connection from a caller.
+pub struct Line {
+    /// The worker that serves it.
+    pub worker: Rc<Worker>,
+    /// Its way in.
+    pub way: Way,
+    /// What was proven when it was accepted.
+    pub proven: Caller,
+    sight: RefCell<Option<Rc<Sight>>>,
+}
+
+/// How one policy sees this caller: computed once per connection, task and policy generation.
+pub struct Sight {
+    generation: u64,
+    task: Option<Arc<RunningTask>>,
+    /// Which of the policy's workloads it is.
+    pub workloads: Workloads,
+    /// The name of the first, for the record.
+    pub workload: Option<Arc<str>>,
+    /// Its identity: what is held for it is used for nobody else.
+    pub holder: Holder,
+    slots: RefCell<Vec<(usize, Arc<Slot>)>>,
+}
+
+impl Line {
+    /// A connection whose caller is proven.
+    #[must_use]
+    pub fn new(worker: Rc<Worker>, way: Way, proven: Caller) -> Self {
+        Self { worker, way, proven, sight: RefCell::new(None) }
+    }
+
+    /// What all connections share.
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.worker.shared
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.worker.pool
+    }
+
+    pub(super) fn connector(&self) -> &Connector {
+        &self.worker.shared.connector
+    }
+
+    /// How this policy sees the caller; kept while policy and task stay the same.
+    ///
+    /// # Errors
+    /// [`Code::CallerUnproven`] where the task has ended.
+    pub fn sight(&self, snapshot: &Snapshot, task: Option<Arc<RunningTask>>) -> Result<Rc<Sight>, Refusal> {
+        if let Some(task) = &task
+            && !task.is_running()
+        {
+            return Err(Refusal::new(Code::CallerUnproven, "the task of this connection has ended"));
+        }
+        let mut kept = self.sight.borrow_mut();
+        if let Some(sight) = &*kept
+            && sight.generation == snapshot.generation
+            && same_task(sight.task.as_ref(), task.as_ref())
+        {
+            return Ok(sight.clone());
+        }
+        let sight = Rc::new(self.look(snapshot, task));
+        *kept = Some(sight.clone());
+        Ok(sight)
+    }
+
+    fn look(&self, snapshot: &Snapshot, task: Option<Arc<RunningTask>>) -> Sight {
+        let mut caller = self.proven.clone();
+        if let Some(running) = &task {
+            caller.task = Some(running.task.clone());
+        }
+        let workloads = snapshot.policy.recognise(&caller);
+        let workload: Option<Arc<str>> = snapshot.policy.workload_name(&workloads).map(|name| name.as_str().into());
+        let holder = match (&caller.task, &workload, &caller.process) {
+            (Some(task), _, _) => Holder::Task(task.id.as_str().into()),
+            (None, Some(name), _) => Holder::Workload(name.clone()),
+            (None, None, Some(process)) => Holder::Workload(format!("uid {}", process.uid).into()),
+            (None, None, None) => Holder::Workload("any".into()),
+        };
+        Sight { generation: snapshot.generation, task, workloads, workload, holder, slots: RefCell::default() }
+    }
+}
+
+impl Sight {
+    /// The id of the task.
+    #[must_use]
+    pub fn task_id(&self) -> Option<&str> {
+        match &self.holder {
+            Holder::Task(id) => Some(id),
+            Holder::Workload(_) | Holder::Shared => None,
+        }
+    }
+
+    /// The placeholder that this caller's task holds for a credential.
+    #[must_use]
+    pub fn placeholder(&self, credential: &Credential) -> Option<&Secret> {
+        self.task.as_ref()?.placeholders.get(credential.name.as_str())
+    }
+
+    /// The slot of a credential for this caller; found once, then kept with the connection.
+    #[must_use]
+    pub fn slot(&self, shared: &Shared, credential: &Arc<Credential>) -> Arc<Slot> {
+        if let Some((_, slot)) = self.slots.borrow().iter().find(|(index, _)| *index == credential.index) {
+            return slot.clone();
+        }
+        let holder = if credential.source.is_static() { Holder::Shared } else { self.holder.clone() };
+        let slot = shared.credentials.slot(credential, holder);
+        self.slots.borrow_mut().push((credential.index, slot.clone()));
+        slot
+    }
+}
+
+fn same_task(one: Option<&Arc<RunningTask>>, other: Option<&Arc<RunningTask>>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}

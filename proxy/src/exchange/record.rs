@@ -1,0 +1,103 @@
+//! What is written down of one request: one event, one metric, so that they cannot disagree.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::StatusCode;
+use keygress_policy::Rule;
+use keygress_policy::decide::Grant;
+use keygress_policy::destination::Host;
+
+use super::{Asked, Line, Sight, Use};
+use crate::audit::{Event, Kind};
+use crate::credentials::Source;
+use crate::forward;
+use crate::metrics::Outcome;
+use crate::refusal::Refusal;
+use crate::reload::Snapshot;
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// The record of one request while it is being carried.
+pub(super) struct Record<'l> {
+    line: &'l Line,
+    id: u64,
+    event: Event,
+}
+
+impl<'l> Record<'l> {
+    pub(super) fn begin(line: &'l Line) -> Self {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut event = Event::new(Kind::Denied);
+        event.request = Some(id);
+        event.way = Some(line.way.as_str());
+        if let Some(process) = &line.proven.process {
+            event.uid = Some(process.uid);
+            event.pid = process.pid;
+        }
+        Self { line, id, event }
+    }
+
+    /// The id under which the audit holds this request.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn asked(&mut self, asked: &Asked) {
+        let authority = forward::authority(asked.scheme, &asked.host, asked.port);
+        self.event.generation = Some(asked.snapshot.generation);
+        self.event.method = Some(asked.head.method.clone());
+        self.event.destination = Some(format!("{}://{authority}", asked.scheme.as_str()));
+        self.event.path = Some(asked.head.uri.path().to_owned());
+    }
+
+    pub(super) fn connect(&mut self, snapshot: &Snapshot, host: &Host, port: u16) {
+        self.event.way = Some("tunnel");
+        self.event.generation = Some(snapshot.generation);
+        self.event.method = Some(http::Method::CONNECT);
+        self.event.destination = Some(format!("https://{host}:{port}"));
+    }
+
+    pub(super) fn caller(&mut self, sight: &Sight) {
+        self.event.workload = sight.workload.clone();
+        self.event.task = sight.task_id().map(Into::into);
+    }
+
+    pub(super) fn granted(&mut self, grant: &Grant<'_, Source>) {
+        self.rule(grant.rule);
+        self.event.credential = grant.credential.map(|credential| credential.name.as_str().into());
+    }
+
+    pub(super) fn rule(&mut self, rule: &Rule) {
+        self.event.rule = Some(rule.name.as_str().into());
+    }
+
+    pub(super) fn credential(&mut self, use_of: &Use<'_>) {
+        let Some(ready) = use_of.ready() else { return };
+        self.event.lease = Some(ready.lease.clone());
+        self.event.fingerprint = Some(ready.fingerprint.clone());
+    }
+
+    pub(super) fn used(&mut self, status: StatusCode) {
+        let outcome = if self.event.lease.is_some() { Outcome::Injected } else { Outcome::Passed };
+        self.event.kind = Kind::Used;
+        self.end(status, outcome, None);
+    }
+
+    pub(super) fn denied(&mut self, refusal: &Refusal) {
+        let outcome = if refusal.code.status().is_server_error() { Outcome::Failed } else { Outcome::Denied };
+        if self.event.rule.is_none() {
+            self.event.rule = refusal.rule.as_deref().map(Into::into);
+        }
+        self.event.kind = Kind::Denied;
+        self.event.code = Some(refusal.code.as_str());
+        self.event.message = Some(refusal.detail.to_string());
+        self.end(refusal.code.status(), outcome, Some(refusal.code.as_str()));
+    }
+
+    fn end(&mut self, status: StatusCode, outcome: Outcome, code: Option<&'static str>) {
+        self.event.status = Some(status.as_u16());
+        let shared = self.line.shared();
+        shared.metrics.request(outcome, code);
+        shared.audit.record(std::mem::replace(&mut self.event, Event::new(Kind::Denied)));
+    }
+}

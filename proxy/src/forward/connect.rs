@@ -1,0 +1,198 @@
+//! The connector: resolve once, guard every address, dial the checked one, verify the certificate for the policy's name.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
+use keygress_policy::destination::{Host, Scheme};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::guard::{self, Bad};
+use super::pool::Link;
+use crate::body::Body;
+use crate::refusal::{Code, Refusal};
+use crate::worker::LocalExecutor;
+
+/// How long resolving, dialling and the TLS handshake may take together.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many addresses of one answer are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// Where a request goes, as policy and our own resolution have it: nothing here is what the caller merely claims.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'t> {
+    /// The scheme.
+    pub scheme: Scheme,
+    /// The host: resolved, and the name that the certificate must prove.
+    pub host: &'t Host,
+    /// The port.
+    pub port: u16,
+    /// Private addresses that the rule permits.
+    pub allow_ips: &'t [IpNet],
+    /// Only HTTP/1.1 will do.
+    pub http1_only: bool,
+}
+
+/// Makes verified connections. One a process; what it shares between workers is read only.
+pub struct Connector {
+    any: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    pins: HashMap<Host, IpAddr>,
+    own: RwLock<Vec<SocketAddr>>,
+}
+
+impl Connector {
+    /// Verifies upstreams with these roots. `pins` answers for names instead of DNS (demo and tests); the guard holds for them as for any other.
+    #[must_use]
+    pub fn new(roots: Arc<RootCertStore>, pins: HashMap<Host, IpAddr>) -> Self {
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let offering = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(config)
+        };
+        Self { any: offering(&[b"h2", b"http/1.1"]), http1: offering(&[b"http/1.1"]), pins, own: RwLock::default() }
+    }
+
+    /// Names a listener of ours: it is never dialled, so that no request goes in circles.
+    pub fn is_own(&self, listener: SocketAddr) {
+        self.own.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    fn loops(&self, address: &SocketAddr) -> bool {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).contains(address)
+    }
+
+    /// A fresh connection that speaks HTTP.
+    ///
+    /// # Errors
+    /// [`Code::Unresolvable`], [`Code::AddressRefused`], [`Code::Unreachable`], [`Code::UpstreamUnverified`], [`Code::UpstreamTimeout`].
+    pub async fn connect(&self, target: &Target<'_>) -> Result<Link, Refusal> {
+        within(async {
+            let stream = self.dial_checked(target).await?;
+            match target.scheme {
+                Scheme::Http => speak_h1(stream).await,
+                Scheme::Https => self.secure(stream, target).await,
+            }
+        })
+        .await
+    }
+
+    /// A fresh connection for a blind tunnel: the same guard, no TLS of ours.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`], but for the certificate.
+    pub async fn dial(&self, target: &Target<'_>) -> Result<TcpStream, Refusal> {
+        within(self.dial_checked(target)).await
+    }
+
+    async fn secure(&self, stream: TcpStream, target: &Target<'_>) -> Result<Link, Refusal> {
+        let name = match target.host {
+            Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| unverified(target))?,
+            Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
+        };
+        let config = if target.http1_only { &self.http1 } else { &self.any };
+        let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(|error| tls_refusal(target, &error))?;
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") { speak_h2(stream).await } else { speak_h1(stream).await }
+    }
+
+    async fn dial_checked(&self, target: &Target<'_>) -> Result<TcpStream, Refusal> {
+        let addresses = self.resolve(target).await?;
+        for address in &addresses {
+            guard::check(address.ip(), target.allow_ips).map_err(|bad| address_refused(target, bad))?;
+            if self.loops(address) {
+                return Err(Refusal::new(Code::AddressRefused, format!("`{}` leads back to keygress itself", target.host)));
+            }
+        }
+        for address in addresses.iter().take(ADDRESSES_MAX) {
+            if let Ok(stream) = TcpStream::connect(address).await {
+                // Without it small requests wait for the delayed acknowledgement.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+        }
+        Err(Refusal::new(Code::Unreachable, format!("no address of `{}` takes connections on port {}", target.host, target.port)))
+    }
+
+    async fn resolve(&self, target: &Target<'_>) -> Result<Vec<SocketAddr>, Refusal> {
+        let addresses = match (target.host, self.pins.get(target.host)) {
+            (_, Some(pin)) => vec![SocketAddr::new(*pin, target.port)],
+            (Host::Ip(ip), None) => vec![SocketAddr::new(*ip, target.port)],
+            (Host::Name(name), None) => {
+                // The final dot keeps search domains out of it: the name is asked as it stands.
+                let absolute = if name.contains('.') { format!("{name}.") } else { name.to_string() };
+                tokio::net::lookup_host((absolute, target.port)).await.map(Iterator::collect).unwrap_or_default()
+            }
+        };
+        if addresses.is_empty() {
+            return Err(Refusal::new(Code::Unresolvable, format!("`{}` does not resolve", target.host)));
+        }
+        Ok(addresses)
+    }
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    tokio::time::timeout(CONNECT_TIMEOUT, work)
+        .await
+        .unwrap_or_else(|_| Err(Refusal::new(Code::UpstreamTimeout, "the destination did not complete the connection in time")))
+}
+
+async fn speak_h1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Link, Refusal> {
+    let (sender, connection) =
+        http1::Builder::new().max_headers(100).handshake::<_, Body>(TokioIo::new(stream)).await.map_err(|_| broke_off())?;
+    tokio::task::spawn_local(connection.with_upgrades());
+    Ok(Link::h1(sender))
+}
+
+async fn speak_h2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Link, Refusal> {
+    let (sender, connection) = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .max_header_list_size(32 * 1024)
+        .handshake::<_, Body>(TokioIo::new(stream))
+        .await
+        .map_err(|_| broke_off())?;
+    tokio::task::spawn_local(connection);
+    Ok(Link::h2(sender))
+}
+
+fn broke_off() -> Refusal {
+    Refusal::new(Code::UpstreamFailed, "the destination broke off before a request was sent")
+}
+
+fn address_refused(target: &Target<'_>, bad: Bad) -> Refusal {
+    let detail = match bad {
+        Bad::Never => format!("`{}` resolves to a link-local or metadata address, which is never dialled", target.host),
+        Bad::Private => format!("`{}` resolves to a private or reserved address that no `allow_ips` names", target.host),
+    };
+    Refusal::new(Code::AddressRefused, detail)
+}
+
+fn unverified(target: &Target<'_>) -> Refusal {
+    Refusal::new(Code::UpstreamUnverified, format!("the certificate presented for `{}` does not prove that name", target.host))
+}
+
+/// A certificate that proves nothing is not a network fault: say which.
+fn tls_refusal(target: &Target<'_>, error: &std::io::Error) -> Refusal {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let why = match cause {
+        Some(rustls::Error::InvalidCertificate(problem)) => match problem {
+            rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => "has expired",
+            rustls::CertificateError::NotValidForName | rustls::CertificateError::NotValidForNameContext { .. } => "is for another name",
+            rustls::CertificateError::UnknownIssuer => "comes from an issuer that is not trusted",
+            _ => "is not valid",
+        },
+        Some(_) => return Refusal::new(Code::UpstreamUnverified, format!("the TLS handshake with `{}` failed", target.host)),
+        None => return Refusal::new(Code::Unreachable, format!("`{}` broke off during the TLS handshake", target.host)),
+    };
+    Refusal::new(Code::UpstreamUnverified, format!("the certificate presented for `{}` {why}", target.host))
+}

@@ -1,0 +1,61 @@
+//! WebSocket (RFC 6455): a tunnel opens only after a valid 101 for the token that was asked for.
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use super::head::lists;
+use crate::body::Body;
+use crate::refusal::{Code, Refusal};
+
+/// Takes the caller's side of a WebSocket upgrade off the request; `None` where it asks for none, or for something that is not carried (which is stripped).
+pub fn asked(head: &mut Parts) -> Option<OnUpgrade> {
+    let is_websocket = head.method == Method::GET
+        && head.version == Version::HTTP_11
+        && head.headers.get_all(header::CONNECTION).iter().any(|value| lists(value, "upgrade"))
+        && names_websocket(&head.headers)
+        && head.headers.contains_key(header::SEC_WEBSOCKET_KEY);
+    let caller = head.extensions.remove::<OnUpgrade>();
+    caller.filter(|_| is_websocket)
+}
+
+/// Puts the request for the upgrade on our own connection.
+pub fn ask(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// Joins the two sides after a valid 101.
+///
+/// # Errors
+/// [`Code::UpstreamFailed`] where the 101 is not for a WebSocket.
+pub fn join(caller: OnUpgrade, mut response: Response<Incoming>) -> Result<Response<Body>, Refusal> {
+    if !names_websocket(response.headers()) || !response.headers().contains_key(header::SEC_WEBSOCKET_ACCEPT) {
+        return Err(Refusal::new(Code::UpstreamFailed, "the destination answered 101 for something else than a WebSocket"));
+    }
+    let upstream = hyper::upgrade::on(&mut response);
+    tokio::task::spawn_local(async move {
+        if let (Ok(caller), Ok(upstream)) = tokio::join!(caller, upstream) {
+            let (mut caller, mut upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
+            // Either side may break off: that ends both, and there is nobody left to tell.
+            let _ = tokio::io::copy_bidirectional(&mut caller, &mut upstream).await;
+        }
+    });
+    let (mut head, _) = response.into_parts();
+    super::head::leave_hop_back(&mut head.headers);
+    ask(&mut head.headers);
+    Ok(Response::from_parts(head, Body::Empty))
+}
+
+/// Whether a response switches protocols.
+#[must_use]
+pub fn is_switch(response: &Response<Incoming>) -> bool {
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+}
+
+fn names_websocket(headers: &HeaderMap) -> bool {
+    let mut tokens = headers.get_all(header::UPGRADE).iter();
+    tokens.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) && tokens.next().is_none()
+}

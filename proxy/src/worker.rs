@@ -1,0 +1,53 @@
+//! One worker is one thread with one current-thread runtime: nothing on the request path crosses cores.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hyper::rt::Executor;
+
+/// Runs what hyper spawns on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalExecutor;
+
+impl<F: Future + 'static> Executor<F> for LocalExecutor
+where
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// Counts the requests of one connection that are being served. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Pace(Arc<AtomicUsize>);
+
+/// One request being served; over when it is dropped.
+#[derive(Debug)]
+pub struct Serving(Arc<AtomicUsize>);
+
+impl Pace {
+    /// A request is being served from now until the result is dropped.
+    #[must_use]
+    pub fn serving(&self) -> Serving {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Serving(self.0.clone())
+    }
+
+    /// The connection became a tunnel: its two ends decide how long it rests.
+    pub fn tunnelled(&self) {
+        std::mem::forget(self.serving());
+    }
+
+    /// Whether any request is being served.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

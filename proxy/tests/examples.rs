@@ -1,0 +1,56 @@
+//! Every example is run: the policies of `examples/` by the commands that their reader would type, the blocks of the reference by the compiler.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use keygress::Policy;
+use keygress_policy::document::REFERENCE;
+use keygress_policy::problem::{self, Colour, SourceFile};
+
+fn examples() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut found = vec![folder.join("first-run")];
+    found.extend(folder.join("policies").read_dir().unwrap().map(|entry| entry.unwrap().path()));
+    assert!(found.len() >= 5, "{found:?}");
+    found
+}
+
+fn keygress(arguments: &[&str], policy: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_keygress")).args(arguments).arg(policy).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
+}
+
+#[test]
+fn every_example_is_without_problem() {
+    for policy in examples() {
+        let output = keygress(&["check"], &policy);
+        assert!(output.status.success() && text(&output).contains(", 0 warnings"), "{}: {}", policy.display(), text(&output));
+    }
+}
+
+#[test]
+fn every_example_passes_its_own_tests_and_denies_something() {
+    for policy in examples() {
+        let output = keygress(&["test", "--format", "json"], &policy);
+        assert!(output.status.success(), "{}: {}", policy.display(), text(&output));
+        let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(result["failed"], 0);
+        assert!(result["passed"].as_u64().unwrap() >= 5, "{}: {result}", policy.display());
+    }
+}
+
+#[test]
+fn every_block_of_the_reference_compiles() {
+    let blocks: Vec<_> = REFERENCE.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let files = [SourceFile { name: "reference.md".into(), text: block.into() }];
+        if let Err(problems) = Policy::compile(&files, jiff::civil::date(2026, 11, 24)) {
+            panic!("{}\n{block}", problem::render(&problems, &files, Colour::Plain));
+        }
+    }
+}

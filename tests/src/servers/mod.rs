@@ -1,0 +1,16 @@
+//! Real servers on ephemeral ports of loopback. Each ends with its handle.
+
+/// A TLS upstream in this process, HTTP/1.1 and HTTP/2, that remembers what it saw.
+pub mod echo;
+
+/// nginx with TLS; it checks the credential itself.
+pub mod nginx;
+
+/// The OpenID-certified token issuer on Node.
+pub mod issuer;
+
+/// A git repository over HTTPS: nginx, fcgiwrap and git's own backend.
+pub mod git;
+
+/// A gRPC server in Python.
+pub mod grpc;

@@ -1,0 +1,35 @@
+//! What keygress promises, end to end: real clients, the real proxy, real servers. One module a promise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+
+/// The servers of the harness themselves, without keygress: a test is worth what its upstream is worth.
+mod servers;
+
+/// The usual world of a test.
+mod world;
+
+/// Every way in, with curl.
+mod curl;
+
+/// What can be read in two ways is refused.
+mod gate;
+
+/// Python, Node, Go: requests, streams, sockets.
+mod runtimes;
+
+/// gRPC on the C core.
+mod grpc;
+
+/// `git clone` inside `keygress run`.
+mod git;
+
+/// A short-lived credential, from mint to revocation.
+mod issuer;
+
+/// The policy is replaced while it is used.
+mod reload;
+
+/// What goes wrong outside.
+mod bad_input;
+
+/// What is on record.
+mod records;
