@@ -155,7 +155,7 @@ impl Refusal {
 
     /// Whether the connection cannot be trusted to be in step after this: what follows might be read wrongly.
     fn closes(&self) -> bool {
-        matches!(self.code, Code::BadRequest | Code::CodingNotCarried | Code::Misdirected | Code::MethodNotCarried)
+        matches!(self.code, Code::BadRequest | Code::CodingNotCarried | Code::Misdirected | Code::MethodNotCarried | Code::CallerRefused)
     }
 }
 

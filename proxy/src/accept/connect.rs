@@ -1,7 +1,6 @@
 //! `CONNECT`: intercepted where a rule has a credential, a method or a path; blind where the policy passes the host alone.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -14,9 +13,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::gate;
-use super::serve::{self, Bound, Closes};
+use super::serve::{self, Bound, Closes, Door};
 use crate::body::Body;
-use crate::caller::RunningTask;
 use crate::exchange::{Line, Opened, Way, exchange, open};
 use crate::refusal::{Code, Refusal};
 
@@ -24,13 +22,8 @@ use crate::refusal::{Code, Refusal};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers a `CONNECT`; what follows runs beside the connection's own task.
-pub(super) async fn answer(
-    line: Rc<Line>,
-    task: Option<Arc<RunningTask>>,
-    mut request: Request<Incoming>,
-    closes: Closes,
-) -> Response<Body> {
-    let asked = gate::read_connect(&line, task, &request);
+pub(super) async fn answer(line: Rc<Line>, door: Door, mut request: Request<Incoming>, closes: Closes) -> Response<Body> {
+    let asked = gate::read_connect(&line, door, &request);
     let bound = asked.as_ref().ok().map(|asked| Bound { host: asked.host.clone(), port: asked.port, task: asked.task.clone() });
     let opened = match open(&line, asked).await {
         Ok(opened) => opened,

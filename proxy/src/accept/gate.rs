@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, Uri, Version, header};
 use hyper::body::Incoming;
 use keygress_policy::destination::{self, Host, Scheme};
 
-use super::serve::Bound;
+use super::serve::{Bound, Door};
 use crate::caller::{RunningTask, Unproven};
 use crate::exchange::{Asked, AskedConnect, Line};
 use crate::refusal::{Code, Refusal};
@@ -21,9 +21,9 @@ use crate::reload::Snapshot;
 ///
 /// # Errors
 /// The refusal of whatever is unproven, malformed or ambiguous.
-pub fn read(line: &Line, task: Option<Arc<RunningTask>>, request: Request<Incoming>) -> Result<Asked, Refusal> {
+pub(super) fn read(line: &Line, door: Door, request: Request<Incoming>) -> Result<Asked, Refusal> {
     let (mut head, body) = request.into_parts();
-    let task = prove(line, task, &head.headers)?;
+    let task = prove(line, door, &head.headers)?;
     sound(&head)?;
     let snapshot = line.shared().live.load();
     let host_field = single_host(&head)?;
@@ -80,8 +80,8 @@ pub(super) fn read_bound(line: &Line, bound: &Bound, request: Request<Incoming>)
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn read_connect(line: &Line, task: Option<Arc<RunningTask>>, request: &Request<Incoming>) -> Result<AskedConnect, Refusal> {
-    let task = prove(line, task, request.headers())?;
+pub(super) fn read_connect(line: &Line, door: Door, request: &Request<Incoming>) -> Result<AskedConnect, Refusal> {
+    let task = prove(line, door, request.headers())?;
     let authority = request.uri().authority().ok_or_else(|| bad("CONNECT names no authority"))?;
     let (host, port) = parse(authority.as_str())?;
     let port = port.ok_or_else(|| bad("CONNECT names no port"))?;
@@ -100,11 +100,13 @@ pub(super) fn read_connect(line: &Line, task: Option<Arc<RunningTask>>, request:
     Ok(AskedConnect { snapshot: line.shared().live.load(), task, host, port })
 }
 
-fn prove(line: &Line, listener: Option<Arc<RunningTask>>, headers: &HeaderMap) -> Result<Option<Arc<RunningTask>>, Refusal> {
-    if listener.is_some() {
-        return Ok(listener);
-    }
-    line.shared().callers.task(headers).map_err(|unproven| match unproven {
+fn prove(line: &Line, door: Door, headers: &HeaderMap) -> Result<Option<Arc<RunningTask>>, Refusal> {
+    let proven = match door {
+        Door { unproven: Some(unproven), .. } => Err(unproven),
+        Door { task: Some(task), .. } => Ok(Some(task)),
+        Door { .. } => line.shared().callers.task(headers),
+    };
+    proven.map_err(|unproven| match unproven {
         Unproven::TokenMissing | Unproven::WrongToken => Refusal::new(Code::CallerUnproven, unproven.to_string()),
         Unproven::NoOwner | Unproven::SameUid => Refusal::new(Code::CallerRefused, unproven.to_string()),
     })

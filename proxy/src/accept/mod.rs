@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use keygress_policy::workload::Caller;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 
@@ -201,22 +202,14 @@ impl Entrance {
         self.worker.pool.clear();
     }
 
-    fn admit(self: &Rc<Self>, peer: &Peer<'_>) -> Option<Line> {
-        match self.worker.shared.callers.connection(peer, self.task.is_some()) {
-            Ok(proven) => Some(Line::new(self.worker.clone(), Way::Forward, proven)),
-            Err(unproven) => {
-                self.refuse(unproven);
-                None
-            }
-        }
-    }
-
-    fn refuse(&self, unproven: Unproven) {
-        let mut event = crate::audit::Event::new(crate::audit::Kind::Denied);
-        event.code = Some("caller_refused");
-        event.message = Some(unproven.to_string());
-        self.worker.shared.metrics.request(crate::metrics::Outcome::Denied, event.code);
-        self.worker.shared.audit.record(event);
+    /// Proves whose connection it is. One that is refused is still told so, as an answer to its request.
+    fn admit(&self, peer: &Peer<'_>) -> (Line, Option<Unproven>) {
+        let proven = self.worker.shared.callers.connection(peer, self.task.is_some());
+        let (caller, unproven) = match proven {
+            Ok(caller) => (caller, None),
+            Err(unproven) => (Caller::default(), Some(unproven)),
+        };
+        (Line::new(self.worker.clone(), Way::Forward, caller), unproven)
     }
 }
 
@@ -228,8 +221,8 @@ async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
                     let Ok(local) = stream.local_addr() else { continue };
-                    let Some(line) = entrance.admit(&Peer::Tcp { peer, local }) else { continue };
-                    spawn(entrance.clone(), line, stream);
+                    let admitted = entrance.admit(&Peer::Tcp { peer, local });
+                    spawn(entrance.clone(), admitted, stream);
                 }
                 Err(error) => rest(&error).await,
             },
@@ -244,8 +237,8 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let Some(line) = entrance.admit(&Peer::Unix(&stream)) else { continue };
-                    spawn(entrance.clone(), line, stream);
+                    let admitted = entrance.admit(&Peer::Unix(&stream));
+                    spawn(entrance.clone(), admitted, stream);
                 }
                 Err(error) => rest(&error).await,
             },
@@ -254,14 +247,19 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
     }
 }
 
-fn spawn(entrance: Rc<Entrance>, line: Line, stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static) {
+fn spawn(
+    entrance: Rc<Entrance>,
+    (line, unproven): (Line, Option<Unproven>),
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+) {
     if entrance.open.get() >= CONNECTIONS_MAX {
         return;
     }
     entrance.open.set(entrance.open.get() + 1);
     entrance.worker.shared.metrics.connection(1);
     tokio::task::spawn_local(async move {
-        serve::plain(Rc::new(line), entrance.task.clone(), stream, entrance.closes.clone()).await;
+        let door = serve::Door { task: entrance.task.clone(), unproven };
+        serve::plain(Rc::new(line), door, stream, entrance.closes.clone()).await;
         entrance.open.set(entrance.open.get() - 1);
         entrance.worker.shared.metrics.connection(-1);
     });

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::pace::Paced;
 use super::{connect, gate};
 use crate::body::Body;
-use crate::caller::RunningTask;
+use crate::caller::{RunningTask, Unproven};
 use crate::exchange::{Line, exchange};
 use crate::worker::{LocalExecutor, Pace, Serving};
 
@@ -36,24 +36,28 @@ pub(super) struct Bound {
     pub(super) task: Option<Arc<RunningTask>>,
 }
 
-/// A plain listener: absolute-form, CONNECT and routes. `task` is the listener's own, where it has one.
-pub(super) async fn plain(
-    line: Rc<Line>,
-    task: Option<Arc<RunningTask>>,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    closes: Closes,
-) {
+/// What a plain listener knows of a connection beside its line.
+#[derive(Clone)]
+pub(super) struct Door {
+    /// The task to which everything on the listener belongs.
+    pub(super) task: Option<Arc<RunningTask>>,
+    /// Why whatever comes is refused.
+    pub(super) unproven: Option<Unproven>,
+}
+
+/// A plain listener: absolute-form, CONNECT and routes.
+pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, closes: Closes) {
     let pace = Pace::default();
     let stream = Paced::new(stream, pace.clone());
     let service = service_fn(|request: Request<Incoming>| {
-        let (line, task, closes, pace) = (line.clone(), task.clone(), closes.clone(), pace.clone());
+        let (line, door, closes, pace) = (line.clone(), door.clone(), closes.clone(), pace.clone());
         async move {
             let serving = pace.serving();
             let is_connect = request.method() == Method::CONNECT;
             let response = if is_connect {
-                connect::answer(line, task, request, closes).await
+                connect::answer(line, door, request, closes).await
             } else {
-                exchange(&line, gate::read(&line, task, request)).await
+                exchange(&line, gate::read(&line, door, request)).await
             };
             Ok::<_, Infallible>(paced(response, is_connect, &pace, serving))
         }

@@ -100,7 +100,10 @@ pub struct Verified {
 /// # Errors
 /// Where the file cannot be read.
 pub fn verify(file: &Path) -> io::Result<Verified> {
-    let mut lines = BufReader::new(File::open(file)?);
+    verify_lines(BufReader::new(File::open(file)?))
+}
+
+fn verify_lines(mut lines: impl BufRead) -> io::Result<Verified> {
     let mut head = Head::empty();
     let mut line = Vec::new();
     let mut number = 0;
@@ -156,9 +159,7 @@ mod tests {
     }
 
     fn verified(bytes: &[u8]) -> Verified {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
-        verify(file.path()).unwrap()
+        verify_lines(bytes).unwrap()
     }
 
     fn bad_line(bytes: &[u8]) -> Option<u64> {

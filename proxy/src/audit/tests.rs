@@ -108,15 +108,18 @@ async fn after_closing_nothing_is_taken_and_the_loss_is_counted() {
     assert!(metrics.expose().contains("keygress_audit_lost_total 1\n"));
 }
 
-/// Cuts the file at every byte: each time it opens, keeps every whole record, says what it did, and verifies.
+/// Cuts the file at each end of a line and all over the lines: each time it opens, keeps every whole record, says what it did, and verifies.
 #[test]
-fn a_file_torn_at_any_byte_recovers_to_its_last_whole_record() {
+fn a_torn_file_recovers_to_its_last_whole_record() {
     let (_folder, path) = file();
     let audit = open(&path);
     audit.record(event(1));
     audit.close();
     let whole = fs::read(&path).unwrap();
-    for end in 1..whole.len() {
+    let newlines: Vec<_> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
+    // Every opening costs a handful of syncs.
+    let ends = (1..whole.len()).filter(|end| end % 29 == 0 || newlines.iter().any(|newline| newline.abs_diff(*end) <= 2));
+    for end in ends {
         let (_folder, path) = file();
         fs::write(&path, &whole[..end]).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();

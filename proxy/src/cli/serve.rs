@@ -3,31 +3,36 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 use keygress_policy::compile::HostPattern;
 use keygress_policy::problem::{self, Colour};
+use keygress_policy::workload::Pod;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use crate::Policy;
 use crate::accept::authority::Authority;
 use crate::accept::{self, Accepting, Listen};
 use crate::admin::{self, Admin};
 use crate::audit::Audit;
+use crate::caller::kubernetes::Verifier;
 use crate::caller::{Callers, Proofs};
-use crate::config::{self, Flags, Settings};
+use crate::config::{self, Flags, Kubernetes, Settings};
 use crate::credentials::{Credentials, Ended};
 use crate::exchange::Shared;
 use crate::forward::Connector;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::reload::{self, Live, Reloader, Sources};
+use crate::reload::{self, Live, Progress, Reloader, Sources};
 
 /// Arguments of `keygress serve`.
 #[derive(Debug, clap::Args)]
@@ -224,22 +229,34 @@ fn ceiling_of(authority: &Authority, policy: &Policy) -> Result<(), String> {
 }
 
 fn proofs(settings: &Settings) -> anyhow::Result<Proofs> {
-    anyhow::ensure!(settings.kubernetes.is_none(), "the proof of a pod is not part of this version");
-    Ok(Proofs { unsafe_same_uid: settings.unsafe_same_uid, pod: None, require_task: settings.require_task })
+    let pod = settings.kubernetes.as_ref().map(pod).transpose().context("the pod is not proven")?;
+    Ok(Proofs { unsafe_same_uid: settings.unsafe_same_uid, pod, require_task: settings.require_task })
 }
 
-/// Hands every policy that comes into force to the credentials, one after the other; of several in a row the last.
-async fn adopt(shared: Arc<Shared>, mut progress: tokio::sync::watch::Receiver<reload::Progress>, adopted: Arc<AtomicBool>) {
-    let mut generation = 0;
+/// Whose pod this is, by its own token.
+fn pod(kubernetes: &Kubernetes) -> anyhow::Result<Pod> {
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()));
+    let verifier = Verifier::new(&read(&kubernetes.jwks)?, &kubernetes.issuer, &kubernetes.audience).map_err(|why| anyhow!(why))?;
+    let token = Zeroizing::new(read(&kubernetes.token)?);
+    verifier.verify(&token, SystemTime::now()).map_err(|why| anyhow!(why))
+}
+
+/// Hands every policy that comes into force to the credentials, in order; of several in a row the last. What leaves the policy is ended at
+/// once, also while a provider of the policy before keeps us waiting.
+async fn adopt(shared: Arc<Shared>, mut progress: watch::Receiver<Progress>, adopted: Arc<AtomicBool>) {
     loop {
         let snapshot = shared.live.load();
-        if snapshot.generation != generation {
-            generation = snapshot.generation;
-            shared.credentials.adopt(&snapshot.policy).await;
-            adopted.store(true, Ordering::Release);
-        }
-        if progress.changed().await.is_err() {
-            return;
+        let mut adopting = pin!(shared.credentials.adopt(&snapshot.policy));
+        let mut is_done = false;
+        while shared.live.load().generation == snapshot.generation {
+            tokio::select! {
+                biased;
+                () = &mut adopting, if !is_done => {
+                    is_done = true;
+                    adopted.store(true, Ordering::Release);
+                }
+                changed = progress.changed() => if changed.is_err() { return },
+            }
         }
     }
 }

@@ -89,3 +89,57 @@ impl Fingerprint {
         Self(hash.finish().as_ref().to_vec())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(files: &[SourceFile], folder: &Path) -> Vec<String> {
+        files.iter().map(|file| Path::new(&file.name).strip_prefix(folder).unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn the_visible_yaml_files_of_a_folder_are_read_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.yml", "a.yaml", ".hidden.yaml", "notes.txt", "c.yaml~"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        fs::create_dir(folder.path().join("d.yaml")).unwrap();
+        let files = read(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(names(&files, folder.path()), ["a.yaml", "b.yml"]);
+        assert_eq!(files[1].text, "b.yml");
+    }
+
+    #[test]
+    fn paths_keep_their_order_and_a_named_file_needs_no_ending() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["z", "a"].map(|name| folder.path().join(name));
+        paths.iter().for_each(|path| fs::write(path, "text").unwrap());
+        assert_eq!(names(&read(&paths).unwrap(), folder.path()), ["z", "a"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |path: &Path| read(&[path.to_owned()]).unwrap_err().to_string();
+        assert!(refused(folder.path()).ends_with("no `*.yaml` or `*.yml` in this folder"), "{}", refused(folder.path()));
+        let file = folder.path().join("policy.yaml");
+        assert!(refused(&file).starts_with(&format!("cannot read `{}`: ", file.display())));
+        fs::write(&file, [0xff]).unwrap();
+        assert!(refused(&file).contains("UTF-8"), "{}", refused(&file));
+        File::create(&file).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
+        assert!(refused(&file).ends_with("larger than 16 MiB"), "{}", refused(&file));
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_names_and_texts() {
+        let of = |files: &[(&str, &str)]| {
+            let file = |(name, text): &(&str, &str)| SourceFile { name: (*name).into(), text: (*text).into() };
+            Fingerprint::of(&Ok(files.iter().map(file).collect()))
+        };
+        assert!(of(&[("a", "b")]) == of(&[("a", "b")]));
+        assert!(of(&[("a", "b")]) != of(&[("ab", "")]));
+        assert!(of(&[("a", "b")]) != of(&[("a", "b"), ("a", "b")]));
+        assert!(of(&[]) != Fingerprint::of(&Err(io::Error::other("gone"))));
+    }
+}

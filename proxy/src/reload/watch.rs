@@ -82,3 +82,65 @@ fn parent(path: &Path) -> PathBuf {
         _ => PathBuf::from("."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Whether each event up to the one about `last` concerns the policy.
+    fn concerns(watch: &Watch, events: &mpsc::Receiver<notify::Result<Event>>, last: &Path) -> Vec<bool> {
+        let mut seen = Vec::new();
+        loop {
+            let event = events.recv_timeout(Duration::from_secs(8)).expect("no event");
+            let is_last = event.as_ref().is_ok_and(|event| event.paths.iter().any(|path| path == last));
+            seen.push(watch.concerns(&event));
+            if is_last && watch.concerns(&event) {
+                return seen;
+            }
+        }
+    }
+
+    #[test]
+    fn reading_the_policy_and_appending_to_a_file_beside_it_concern_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let [policy, log] = ["policy", "audit.jsonl"].map(|name| folder.path().join(name));
+        fs::write(&policy, "a").unwrap();
+        fs::write(&log, "a").unwrap();
+        let (sent, events) = mpsc::channel();
+        let mut watch = Watch::new(move |event| drop(sent.send(event)));
+        watch.cover(std::slice::from_ref(&policy));
+
+        fs::read(&policy).unwrap();
+        let mut file = fs::OpenOptions::new().append(true).open(&log).unwrap();
+        std::io::Write::write_all(&mut file, b"b").unwrap();
+        drop(file);
+        fs::write(&policy, "b").unwrap();
+        let seen = concerns(&watch, &events, &policy);
+        assert_eq!(seen.iter().filter(|concerns| **concerns).count(), 1, "{seen:?}");
+    }
+
+    #[test]
+    fn a_folder_that_is_replaced_is_watched_anew() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("team");
+        let policy = folder.join("a.yaml");
+        let fill = || {
+            fs::create_dir(&folder).unwrap();
+            fs::write(&policy, "a").unwrap();
+        };
+        fill();
+        let (sent, events) = mpsc::channel();
+        let mut watch = Watch::new(move |event| drop(sent.send(event)));
+        watch.cover(std::slice::from_ref(&folder));
+        fs::rename(&folder, outer.path().join("old")).unwrap();
+        fill();
+        concerns(&watch, &events, &folder);
+        watch.cover(std::slice::from_ref(&folder));
+        while events.try_recv().is_ok() {}
+        fs::write(&policy, "b").unwrap();
+        concerns(&watch, &events, &policy);
+    }
+}
