@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use super::application::{Answer, Connection};
 use super::issuer;
 use super::journal::Record;
-use super::screen::{BAD, FAINT, GOOD, STAND_IN, TOKEN, bearer, fact, heading, line, prose, short};
+use super::screen::{BAD, FACT_COLUMNS, FAINT, GOOD, STAND_IN, TOKEN, bearer, fact, heading, line, prose, short, wrapped};
 use super::world::{TASK, World};
 use crate::audit;
 use crate::cli::audit::verdict;
@@ -198,7 +198,14 @@ fn got(answer: &Answer) -> anyhow::Result<()> {
 /// Prints a problem document of the proxy.
 fn refused(answer: &Answer) -> anyhow::Result<()> {
     let field = |name| answer.field(name).unwrap_or_default();
-    fact("app got", &format!("{BAD}{} {}{BAD:#}: {}", answer.status.as_u16(), field("code"), field("title")))
+    let code = format!("{} {}", answer.status.as_u16(), field("code"));
+    let text = format!("{code}: {}", field("title"));
+    let mut label = "app got";
+    for piece in wrapped(&text, FACT_COLUMNS) {
+        fact(label, &piece.replacen(&code, &format!("{BAD}{code}{BAD:#}"), 1))?;
+        label = "";
+    }
+    Ok(())
 }
 
 /// One record in one line.
