@@ -92,3 +92,16 @@ impl Reply {
         Ok(())
     }
 }
+
+/// Runs curl and reads its reply.
+///
+/// # Errors
+/// Where it fails, as it does where there is no response at all.
+pub fn curl_reply(command: &mut Command) -> Result<(Reply, String)> {
+    let printed = output(command.args(["--write-out", "\n%{http_version} %{http_code} %{content_type}"]))?;
+    let (body, last) = printed.rsplit_once('\n').context("curl printed nothing")?;
+    let mut words = last.splitn(3, ' ');
+    let (version, status) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let content_type = words.next().unwrap_or_default().to_owned();
+    Ok((Reply { status: status.parse()?, content_type, body: body.to_owned() }, version.to_owned()))
+}

@@ -34,7 +34,7 @@ impl Ground {
             secret.display(),
             port = echo.port,
         );
-        let proxy = Proxy::start(&site, &policy, &["api.test"]).unwrap();
+        let proxy = Proxy::start(&site, &policy).unwrap();
         Self { proxy, echo, key, _site: site }
     }
 
@@ -121,7 +121,11 @@ const PLAIN: &[(&str, u16, &str)] = &[
     // Framing.
     ("POST https://{}/x HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "coding_not_carried"),
     // CONNECT, with bytes behind it that must never be read as a request.
-    ("CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\nGET https://{}/x HTTP/1.1\r\nHost: {}\r\n\r\n", 403, "unknown_destination"),
+    (
+        "CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\nGET https://{}/x HTTP/1.1\r\nHost: {}\r\n\r\n",
+        403,
+        "unknown_destination",
+    ),
     ("CONNECT api.test:99999 HTTP/1.1\r\nHost: api.test:99999\r\n\r\n", 400, ""),
     ("CONNECT api.test:0443 HTTP/1.1\r\nHost: api.test:0443\r\n\r\n", 400, "bad_request"),
     ("CONNECT api.test: HTTP/1.1\r\nHost: api.test:\r\n\r\n", 400, "bad_request"),
@@ -150,7 +154,8 @@ const INTERCEPTED: &[(&str, u16, &str)] = &[
 ];
 
 /// A rule constrains paths here: what can be read in two ways is refused.
-const PATHS: &[&str] = &["/a/../b", "/a/./b", "/%2e%2e/b", "/a%2Fb", "/a%5Cb", "/a\\b", "/a//b", "/a;b", "/a%00b", "/a%zzb", "/a%252Fb", "/a%c0%afb"];
+const PATHS: &[&str] =
+    &["/a/../b", "/a/./b", "/%2e%2e/b", "/a%2Fb", "/a%5Cb", "/a\\b", "/a//b", "/a;b", "/a%00b", "/a%zzb", "/a%252Fb", "/a%c0%afb"];
 
 #[test]
 fn what_can_be_read_in_two_ways_is_refused_on_a_plain_listener() {
@@ -178,7 +183,9 @@ fn ambiguous_paths_are_refused_by_every_way_in() {
         let forward = ground.fill(&format!("GET https://{{}}{path} HTTP/1.1\r\n{end}"));
         let route = format!("GET /api{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         let inside = ground.fill(&format!("GET {path} HTTP/1.1\r\n{end}"));
-        for answer in [conversation(ground.plain(), &forward), conversation(ground.plain(), &route), conversation(ground.intercepted(), &inside)] {
+        for answer in
+            [conversation(ground.plain(), &forward), conversation(ground.plain(), &route), conversation(ground.intercepted(), &inside)]
+        {
             assert!(answer.starts_with("HTTP/1.1 400 "), "{path}\n{answer}");
         }
     }
@@ -205,7 +212,17 @@ fn what_goes_out_is_framed_anew_and_carries_one_credential() {
     for seen in ground.echo.seen() {
         assert_eq!(seen.values("authorization"), [format!("Bearer {}", ground.key)]);
         assert_eq!(seen.body_bytes, 5);
-        for gone in ["cookie", "x-api-key", "x-mine", "proxy-authorization", "x-http-method-override", "x-original-url", "upgrade", "http2-settings", "te"] {
+        for gone in [
+            "cookie",
+            "x-api-key",
+            "x-mine",
+            "proxy-authorization",
+            "x-http-method-override",
+            "x-original-url",
+            "upgrade",
+            "http2-settings",
+            "te",
+        ] {
             assert!(!seen.headers.contains_key(gone), "{gone}: {seen:?}");
         }
         let trailers = seen.trailers.unwrap_or_default();
@@ -229,7 +246,9 @@ fn named_trailers_pass_and_others_do_not() {
 #[test]
 fn a_page_in_a_browser_cannot_use_a_route() {
     let ground = Ground::new();
-    let request = |site: &str| format!("POST /api/x HTTP/1.1\r\nHost: 127.0.0.1\r\nSec-Fetch-Site: {site}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let request = |site: &str| {
+        format!("POST /api/x HTTP/1.1\r\nHost: 127.0.0.1\r\nSec-Fetch-Site: {site}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    };
     assert_refused(&conversation(ground.plain(), &request("cross-site")), 403, "caller_refused", "cross-site");
     assert!(ground.echo.seen().is_empty());
     assert!(conversation(ground.plain(), &request("none")).starts_with("HTTP/1.1 200 "), "its twin: the user's own program");

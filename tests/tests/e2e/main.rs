@@ -3,3 +3,33 @@
 
 /// The servers of the harness themselves, without keygress: a test is worth what its upstream is worth.
 mod servers;
+
+/// The usual world of a test.
+mod world;
+
+/// Every way in, with curl.
+mod curl;
+
+/// What can be read in two ways is refused.
+mod gate;
+
+/// Python, Node, Go: requests, streams, sockets.
+mod runtimes;
+
+/// gRPC on the C core.
+mod grpc;
+
+/// `git clone` inside `keygress run`.
+mod git;
+
+/// A short-lived credential, from mint to revocation.
+mod issuer;
+
+/// The policy is replaced while it is used.
+mod reload;
+
+/// What goes wrong outside.
+mod bad_input;
+
+/// What is on record.
+mod records;
