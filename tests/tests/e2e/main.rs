@@ -31,5 +31,8 @@ mod reload;
 /// What goes wrong outside.
 mod bad_input;
 
+/// What the README shows.
+mod readme;
+
 /// What is on record.
 mod records;
