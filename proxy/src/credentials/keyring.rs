@@ -143,7 +143,7 @@ impl Credentials {
         self.adopt_all(policy.credentials().to_vec()).await;
     }
 
-    async fn adopt_all(&self, credentials: Vec<Arc<Credential>>) {
+    pub(super) async fn adopt_all(&self, credentials: Vec<Arc<Credential>>) {
         let statics: Vec<_> = credentials.iter().filter(|credential| credential.source.is_static()).cloned().collect();
         let gone = self.table().adopt(credentials);
         self.core.in_background(self.finish(gone));

@@ -45,10 +45,6 @@ pub mod environment;
 /// `oauth2_client_credentials: { token_url, client_id, … }`.
 pub mod oauth2_client_credentials;
 
-/// An OAuth issuer for tests: it follows RFC 6749 and RFC 7009, and counts.
-#[cfg(test)]
-mod issuer;
-
 #[cfg(test)]
 mod tests;
 

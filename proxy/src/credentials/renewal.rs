@@ -66,11 +66,12 @@ pub(super) async fn keep(slot: Weak<Slot>, lease: Weak<Lease>, schedule: Schedul
                 (Some(slot), Some(lease)) => slot.renew(&lease).await,
                 (None, _) | (_, None) => return,
             };
-            match renewal {
+            let pause = match renewal {
                 Renewal::Done => break,
-                Renewal::NotUsed => sleep(schedule.step).await,
-                Renewal::Failed(rest) => sleep(rest).await,
-            }
+                Renewal::NotUsed => schedule.step,
+                Renewal::Failed(rest) => rest,
+            };
+            sleep_until(schedule.usable_until.min(Instant::now() + pause)).await;
         }
     }
     sleep_until(schedule.usable_until).await;
