@@ -52,10 +52,137 @@ pub struct Task {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Which of a policy's workloads a caller is: a bit set over the policy's workloads, computed once per connection and policy.
+/// Which of a policy's workloads a caller is: computed once per connection and policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workloads {
-    pub(crate) bits: Box<[u64]>,
+    /// Indices into the policy's workloads, ascending.
+    pub(crate) ids: Box<[u32]>,
+}
+
+/// How a workload is recognised: everything that is given must hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selector {
+    pub(crate) pod: Option<PodSelector>,
+    pub(crate) process: Option<ProcessSelector>,
+    /// Labels that the task must have.
+    pub(crate) task: Option<BTreeMap<String, String>>,
+}
+
+/// A pod as the policy describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct PodSelector {
+    pub(crate) namespace: String,
+    pub(crate) service_account: String,
+    pub(crate) pod: Option<String>,
+}
+
+/// A process as the policy describes it; at least one attribute other than the executable.
+#[derive(Clone, Debug)]
+pub(crate) struct ProcessSelector {
+    pub(crate) user: Option<String>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) unit: Option<String>,
+    pub(crate) container: Option<String>,
+    pub(crate) executable: Option<String>,
+}
+
+impl Selector {
+    /// Whether the caller has proven everything that is given. A selector of nothing recognises nobody.
+    pub(crate) fn recognises(&self, caller: &Caller) -> bool {
+        let given = self.pod.is_some() || self.process.is_some() || self.task.is_some();
+        given
+            && self.pod.as_ref().is_none_or(|pod| caller.pod.as_ref().is_some_and(|proven| pod.recognises(proven)))
+            && self.process.as_ref().is_none_or(|process| caller.process.as_ref().is_some_and(|proven| process.recognises(proven)))
+            && self.task.as_ref().is_none_or(|labels| caller.task.as_ref().is_some_and(|proven| has_labels(proven, labels)))
+    }
+}
+
+impl PodSelector {
+    fn recognises(&self, proven: &Pod) -> bool {
+        self.namespace == proven.namespace
+            && self.service_account == proven.service_account
+            && admits(self.pod.as_ref(), proven.pod.as_ref())
+    }
+}
+
+impl ProcessSelector {
+    fn recognises(&self, proven: &Process) -> bool {
+        self.uid.is_none_or(|uid| uid == proven.uid)
+            && admits(self.user.as_ref(), proven.user.as_ref())
+            && admits(self.unit.as_ref(), proven.unit.as_ref())
+            && admits(self.container.as_ref(), proven.container.as_ref())
+            && admits(self.executable.as_ref(), proven.executable.as_ref())
+    }
+}
+
+fn has_labels(proven: &Task, labels: &BTreeMap<String, String>) -> bool {
+    labels.iter().all(|(key, value)| proven.labels.get(key) == Some(value))
+}
+
+/// What is not asked for is admitted; what is asked for must be proven.
+fn admits(asked: Option<&String>, proven: Option<&String>) -> bool {
+    asked.is_none_or(|asked| proven == Some(asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process() -> Process {
+        Process {
+            uid: 7,
+            gid: None,
+            pid: None,
+            user: Some("backup".into()),
+            unit: Some("restic.service".into()),
+            container: None,
+            executable: Some("/bin/restic".into()),
+        }
+    }
+
+    fn by(user: Option<&str>, uid: Option<u32>, unit: Option<&str>) -> Selector {
+        let process = ProcessSelector { user: user.map(Into::into), uid, unit: unit.map(Into::into), container: None, executable: None };
+        Selector { process: Some(process), ..Selector::default() }
+    }
+
+    #[test]
+    fn everything_that_is_given_must_be_proven() {
+        let caller = Caller { process: Some(process()), ..Caller::default() };
+        assert!(by(Some("backup"), None, None).recognises(&caller));
+        assert!(by(Some("backup"), Some(7), Some("restic.service")).recognises(&caller));
+        assert!(!by(Some("backup"), Some(8), None).recognises(&caller));
+        assert!(!by(Some("backup"), None, Some("other.service")).recognises(&caller));
+        assert!(!by(Some("backup"), None, None).recognises(&Caller::default()));
+        let unnamed = Caller { process: Some(Process { user: None, ..process() }), ..Caller::default() };
+        assert!(!by(Some("backup"), None, None).recognises(&unnamed));
+    }
+
+    #[test]
+    fn a_selector_of_two_kinds_needs_both() {
+        let labels = BTreeMap::from([("kind".to_owned(), "agent".to_owned())]);
+        let selector = Selector { task: Some(labels.clone()), ..by(Some("backup"), None, None) };
+        let task = Task { id: "1".into(), labels: labels.into_iter().chain([("more".into(), "x".into())]).collect() };
+        assert!(!selector.recognises(&Caller { process: Some(process()), ..Caller::default() }));
+        assert!(!selector.recognises(&Caller { task: Some(task.clone()), ..Caller::default() }));
+        assert!(selector.recognises(&Caller { process: Some(process()), task: Some(task), pod: None }));
+    }
+
+    #[test]
+    fn a_pod_is_recognised_by_namespace_and_service_account() {
+        let selector = |pod: Option<&str>| Selector {
+            pod: Some(PodSelector { namespace: "payments".into(), service_account: "billing".into(), pod: pod.map(Into::into) }),
+            ..Selector::default()
+        };
+        let caller = |namespace: &str, pod: Option<&str>| Caller {
+            pod: Some(Pod { namespace: namespace.into(), service_account: "billing".into(), pod: pod.map(Into::into) }),
+            ..Caller::default()
+        };
+        assert!(selector(None).recognises(&caller("payments", Some("a"))));
+        assert!(!selector(None).recognises(&caller("other", None)));
+        assert!(selector(Some("a")).recognises(&caller("payments", Some("a"))));
+        assert!(!selector(Some("a")).recognises(&caller("payments", None)));
+        assert!(!Selector::default().recognises(&caller("payments", None)));
+    }
 }
 
 /// For whom something is held: material, a lease, a connection. Nothing held for one serves another.

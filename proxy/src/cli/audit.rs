@@ -44,9 +44,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// One line for people: intact, or the first bad record.
 pub(super) fn verdict(verified: &Verified) -> String {
-    let records = counted(usize::try_from(verified.records).unwrap_or(usize::MAX), "record");
     match &verified.first_bad {
-        None => format!("intact: {records}, one unbroken chain"),
-        Some((line, why)) => format!("broken at line {line}: {why} (of {records})"),
+        None => format!("intact: {}, one unbroken chain", counted(verified.records, "record")),
+        Some((line, why)) => format!("broken at line {line}: {why}"),
     }
 }

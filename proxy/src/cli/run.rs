@@ -79,6 +79,8 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
 /// # Errors
 /// Where the proxy cannot be started, or the command cannot be waited for.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let level = if args.quiet { tracing::Level::ERROR } else { tracing::Level::WARN };
+    tracing_subscriber::fmt().compact().without_time().with_target(false).with_max_level(level).with_writer(io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(wrap(args))
 }

@@ -226,7 +226,7 @@ fn tls_fault(error: &io::Error) -> Fault {
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. } => Fault::CertificateExpired,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Fault::CertificateName,
-            CertificateError::UnknownIssuer => Fault::CertificateIssuer,
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Fault::CertificateIssuer,
             _ => Fault::Tls,
         },
         _ => Fault::Tls,

@@ -163,6 +163,12 @@ impl Credentials {
         statics.iter().filter(has_none).map(|credential| credential.name.to_string()).collect()
     }
 
+    /// How many slots there are.
+    #[cfg(test)]
+    pub(super) fn slots_held(&self) -> usize {
+        self.table().slots.len()
+    }
+
     /// Revokes every lease of a task; its slots serve nothing from the moment of the call, also if the future is dropped. At most 5 s.
     ///
     /// What could not be revoked is tried again in the background until it ends by itself.

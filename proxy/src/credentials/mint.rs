@@ -22,7 +22,8 @@ pub(super) enum Minted {
     Fresh { ready: Arc<Ready>, lease: Arc<Lease>, schedule: Option<Schedule> },
 }
 
-/// Fetches, renders and records. Nothing is given back before its `issued` record is durable.
+/// Fetches, renders and records. Nothing is given back before its `issued` record is durable. Where the fetch is `given_up`, nothing
+/// is issued.
 ///
 /// # Errors
 /// What is missing, free of secrets and of text from outside. What the issuer gave is then revoked again.
@@ -31,10 +32,14 @@ pub(super) async fn mint(
     credential: &Arc<Credential>,
     holder: &Holder,
     current: &ArcSwapOption<Ready>,
+    given_up: impl Future,
 ) -> Result<Minted, String> {
     let began = Instant::now();
     let provider = credential.source.provider();
-    let fetched = provider.fetch(&core.tools).await;
+    let fetched = tokio::select! {
+        fetched = provider.fetch(&core.tools) => fetched,
+        _ = given_up => return Err("nobody wants it any more".to_owned()),
+    };
     core.metrics.mint(provider.kind(), fetched.is_ok());
     let Fetched { material, lifetime } = fetched?;
     let schedule = match lifetime {

@@ -31,6 +31,8 @@ pub struct Slot {
     ready: ArcSwapOption<Ready>,
     used: AtomicBool,
     state: Mutex<State>,
+    /// Tells a fetch under way that nobody wants what it brings.
+    given_up: watch::Sender<bool>,
     credential: Arc<Credential>,
     holder: Holder,
     core: Arc<Core>,
@@ -50,19 +52,16 @@ struct State {
 
 /// The fetch under way: who joins awaits its landing.
 #[derive(Clone)]
-struct Flight {
-    landing: watch::Receiver<Option<Result<(), Unavailable>>>,
-    work: AbortHandle,
-}
+struct Flight(watch::Receiver<Option<Result<(), Unavailable>>>);
 
 impl Flight {
     /// Whether it still can land. A fetch that panicked cannot.
     fn is_under_way(&self) -> bool {
-        self.landing.has_changed().is_ok() && self.landing.borrow().is_none()
+        self.0.has_changed().is_ok() && self.0.borrow().is_none()
     }
 
     async fn landed(mut self) -> Option<Result<(), Unavailable>> {
-        self.landing.wait_for(Option::is_some).await.ok()?.clone()
+        self.0.wait_for(Option::is_some).await.ok()?.clone()
     }
 }
 
@@ -90,8 +89,7 @@ impl fmt::Debug for Slot {
 impl Slot {
     /// A slot with no value yet.
     pub(super) fn new(credential: Arc<Credential>, holder: Holder, core: Arc<Core>) -> Arc<Self> {
-        let (ready, used) = (ArcSwapOption::empty(), AtomicBool::new(false));
-        let slot = Arc::new(Self { ready, used, state: Mutex::default(), credential, holder, core });
+        let slot = Self::with_state(credential, holder, core, State::default());
         let files = slot.credential.source.provider().files();
         if !files.is_empty() {
             let told = slot.core.tools.changes.told();
@@ -104,9 +102,12 @@ impl Slot {
 
     /// A slot that serves nothing, and why.
     pub(super) fn new_ended(credential: Arc<Credential>, holder: Holder, core: Arc<Core>, why: &'static str) -> Arc<Self> {
+        Self::with_state(credential, holder, core, State { ended: Some(why), ..State::default() })
+    }
+
+    fn with_state(credential: Arc<Credential>, holder: Holder, core: Arc<Core>, state: State) -> Arc<Self> {
         let (ready, used) = (ArcSwapOption::empty(), AtomicBool::new(false));
-        let state = Mutex::new(State { ended: Some(why), ..State::default() });
-        Arc::new(Self { ready, used, state, credential, holder, core })
+        Arc::new(Self { ready, used, state: Mutex::new(state), given_up: watch::Sender::new(false), credential, holder, core })
     }
 
     /// The ready value, unless there is none or it has expired. Allocates nothing, takes no lock.
@@ -179,12 +180,8 @@ impl Slot {
         for held in &state.leases {
             held.keeper.iter().for_each(AbortHandle::abort);
         }
-        // What the issuer cannot revoke need not be awaited either.
-        if !self.credential.source.provider().revokes()
-            && let Some(flight) = state.flight.take()
-        {
-            flight.work.abort();
-        }
+        // What the issuer could revoke must be awaited and revoked; anything else is not even wanted.
+        self.given_up.send_replace(!self.credential.source.provider().revokes());
     }
 
     /// The leases of an ended slot.
@@ -282,12 +279,14 @@ impl Slot {
     fn launch(self: &Arc<Self>, state: &mut State) -> Flight {
         let (landed, landing) = watch::channel(None);
         let slot = Arc::clone(self);
-        let work = self.core.runtime.spawn(async move {
-            let minted = mint(&slot.core, &slot.credential, &slot.holder, &slot.ready).await;
+        self.core.runtime.spawn(async move {
+            let mut given_up = slot.given_up.subscribe();
+            let given_up = given_up.wait_for(|given_up| *given_up);
+            let minted = mint(&slot.core, &slot.credential, &slot.holder, &slot.ready, given_up).await;
             let result = slot.land(minted);
             landed.send_replace(Some(result));
         });
-        let flight = Flight { landing, work: work.abort_handle() };
+        let flight = Flight(landing);
         state.flight = Some(flight.clone());
         flight
     }
@@ -329,6 +328,8 @@ impl Slot {
                 self.core.audit.record(event);
             }
         }
+        let credential = self.credential.name.as_str();
+        tracing::info!(credential, lease = %lease.id, fingerprint = %lease.fingerprint, "the credential is ready");
         self.used.store(false, Ordering::Relaxed);
         self.ready.store(Some(ready));
         let keeper = schedule.map(|schedule| {

@@ -220,6 +220,7 @@ fn a_reason_is_one_line_with_the_first_place_and_the_count() {
         message: "`rules` is wrong".into(),
         place: Some(keygress_policy::problem::Place { file: 0, start, end: start + 1 }),
         help: None,
+        related: None,
     };
     let warning = Problem { severity: Severity::Warning, ..problem(0) };
     assert_eq!(summary(&[warning, problem(11)], &files), "policy.yaml:2:1: `rules` is wrong");

@@ -12,8 +12,6 @@ use super::upstream::{self, Answer};
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Received {
-    /// Method and path.
-    pub(super) line: String,
     /// The value of its `Authorization` header.
     pub(super) authorization: Option<String>,
 }
@@ -33,7 +31,7 @@ impl Inbox {
     /// Remembers a request.
     pub(super) fn take(&self, request: &Request<Incoming>) -> Received {
         let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let received = Received { line: format!("{} {}", request.method(), request.uri().path()), authorization };
+        let received = Received { authorization };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(received.clone());
         received
     }

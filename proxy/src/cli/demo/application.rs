@@ -87,6 +87,11 @@ pub(super) fn trusting(ca_pem: &str) -> anyhow::Result<TlsConnector> {
 }
 
 impl Connection {
+    /// Names another server in the `Host` header of what is sent from now on.
+    pub(super) fn pretend(&mut self, to: &Upstream) {
+        self.authority = format!("{}:{}", to.host, to.address.port());
+    }
+
     /// Sends a request with the placeholder as its authorization.
     pub(super) async fn send(&mut self, method: Method, path: &str) -> anyhow::Result<Answer> {
         let request = Request::builder()

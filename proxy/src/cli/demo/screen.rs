@@ -20,6 +20,8 @@ const HEADING: Style = AnsiColor::Cyan.on_default().bold();
 const COLUMNS: usize = 80;
 const INDENT: usize = 4;
 const LABEL: usize = 15;
+/// How much of a line a fact has for its text.
+pub(super) const FACT_COLUMNS: usize = COLUMNS - INDENT - LABEL;
 
 /// Prints a line.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
@@ -40,7 +42,7 @@ pub(super) fn fact(label: &str, text: &str) -> anyhow::Result<()> {
 /// Prints prose, wrapped, in the column of the facts.
 pub(super) fn prose(label: &str, text: &str, style: Style) -> anyhow::Result<()> {
     let mut label = label;
-    for piece in wrapped(text, COLUMNS - INDENT - LABEL) {
+    for piece in wrapped(text, FACT_COLUMNS) {
         fact(label, &format!("{style}{piece}{style:#}"))?;
         label = "";
     }

@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use super::application::{Answer, Connection};
 use super::issuer;
 use super::journal::Record;
-use super::screen::{BAD, FAINT, GOOD, STAND_IN, TOKEN, bearer, fact, heading, line, prose, short};
+use super::screen::{BAD, FACT_COLUMNS, FAINT, GOOD, STAND_IN, TOKEN, bearer, fact, heading, line, prose, short, wrapped};
 use super::world::{TASK, World};
 use crate::audit;
 use crate::cli::audit::verdict;
@@ -49,10 +49,10 @@ impl Show {
         ensure!(answer.status == StatusCode::OK, "an allowed request got {}: {}", answer.status, answer.body);
         heading(1, "Allow: the key goes on at the last moment")?;
         fact("app sent", &format!("GET {READ}"))?;
-        let placeholder: String = self.world.application.placeholder.chars().take(14).collect();
-        fact("", &format!("authorization: Bearer {STAND_IN}{placeholder}…{STAND_IN:#}   {FAINT}a placeholder, worthless{FAINT:#}"))?;
+        let placeholder: String = self.world.application.placeholder.chars().take(15).collect();
+        fact("", &format!("authorization: Bearer {STAND_IN}{placeholder}…{STAND_IN:#}  {FAINT}a placeholder{FAINT:#}"))?;
         fact("API received", &format!("GET {READ}"))?;
-        fact("", &format!("{}   {FAINT}minted for this task, lives 2 s{FAINT:#}", bearer(&token)))?;
+        fact("", &format!("{}  {FAINT}lives 2 s{FAINT:#}", bearer(&token)))?;
         got(&answer)?;
         self.first_token = token;
         Ok(())
@@ -67,27 +67,30 @@ impl Show {
         heading(2, "Deny: what no rule allows is not sent")?;
         fact("app sent", &format!("POST {SEND}"))?;
         refused(&answer)?;
+        prose("", &answer.field("remedy").unwrap_or_default(), FAINT)?;
         fact("API received", "nothing")
     }
 
     /// A wrong destination: neither the credential nor the placeholder goes there.
     pub(super) async fn wrong_destination(&mut self) -> anyhow::Result<()> {
-        let World { application, docs, collector, .. } = &self.world;
-        let Err(refusal) = application.connect(&collector.upstream).await? else {
+        let World { application, api, collector, .. } = &self.world;
+        let Err(unknown) = application.connect(&collector.upstream).await? else {
             anyhow::bail!("a destination that no rule names was connected");
         };
+        let before = api.inbox.len();
+        let mut connection = application.connect(&api.upstream).await?.map_err(|refusal| anyhow::anyhow!(refusal.body))?;
+        connection.pretend(&collector.upstream);
+        let disguised = connection.send(Method::GET, READ).await?;
+        ensure!(disguised.status == StatusCode::MISDIRECTED_REQUEST, "a disguised request got {}: {}", disguised.status, disguised.body);
+        ensure!(api.inbox.len() == before, "a disguised request reached the API");
         ensure!(collector.upstream.connections() == 0, "a destination that no rule names was dialled");
-        let mut open = application.connect(&docs.upstream).await?.map_err(|refusal| anyhow::anyhow!(refusal.body))?;
-        let answer = open.send(Method::GET, "/guide").await?;
-        let received = docs.inbox.last().context("an allowed request did not arrive")?;
-        ensure!(received.authorization.is_none(), "an authorization went to a host that has no credential");
         heading(3, "A wrong destination: neither key nor placeholder goes there")?;
         fact("app sent", &format!("CONNECT {}", collector.upstream.host))?;
-        refused(&refusal)?;
-        fact("its server saw", "no connection at all")?;
-        fact("app sent", &format!("GET {}/guide  {FAINT}with the placeholder{FAINT:#}", docs.upstream.host))?;
-        fact("docs received", &format!("{}  {FAINT}without any authorization: its rule has no credential{FAINT:#}", received.line))?;
-        got(&answer)
+        refused(&unknown)?;
+        fact("app sent", &format!("GET {READ}  {FAINT}to the API, but in its Host header:{FAINT:#}"))?;
+        fact("", collector.upstream.host)?;
+        refused(&disguised)?;
+        fact("both received", "nothing")
     }
 
     /// Hot reload: the denied request passes, on the same connection.
@@ -101,7 +104,7 @@ impl Show {
         let token = self.token_received()?;
         ensure!(answer.status == StatusCode::ACCEPTED, "a newly allowed request got {}: {}", answer.status, answer.body);
         heading(4, "Hot reload: one line more, and no connection is closed")?;
-        fact("policy", &format!("{GOOD}+{}{GOOD:#}", ADDED.trim_end()))?;
+        fact("policy", &format!("{GOOD}+ {}{GOOD:#}", ADDED.trim()))?;
         fact("in force", &format!("{} ms after the file was written", took.as_millis()))?;
         fact("app sent", &format!("POST {SEND}  {FAINT}on the same connection{FAINT:#}"))?;
         fact("API received", &bearer(&token))?;
@@ -123,7 +126,7 @@ impl Show {
         let was = short(&self.first_token);
         fact("issuer", &format!("a new token, {} ms before the first one expired", ahead.as_millis()))?;
         fact("app sent", &format!("GET {READ}  {FAINT}on the same connection{FAINT:#}"))?;
-        fact("API received", &format!("{}   {FAINT}was ‹token {was}›{FAINT:#}", bearer(&token)))?;
+        fact("API received", &format!("{}  {FAINT}was {was}{FAINT:#}", bearer(&token)))?;
         got(&answer)
     }
 
@@ -194,9 +197,15 @@ fn got(answer: &Answer) -> anyhow::Result<()> {
 
 /// Prints a problem document of the proxy.
 fn refused(answer: &Answer) -> anyhow::Result<()> {
-    let title = answer.field("title").unwrap_or_default();
-    fact("app got", &format!("{BAD}{}{BAD:#} {title}", answer.status.as_u16()))?;
-    prose("", &answer.field("detail").unwrap_or_default(), FAINT)
+    let field = |name| answer.field(name).unwrap_or_default();
+    let code = format!("{} {}", answer.status.as_u16(), field("code"));
+    let text = format!("{code}: {}", field("title"));
+    let mut label = "app got";
+    for piece in wrapped(&text, FACT_COLUMNS) {
+        fact(label, &piece.replacen(&code, &format!("{BAD}{code}{BAD:#}"), 1))?;
+        label = "";
+    }
+    Ok(())
 }
 
 /// One record in one line.
@@ -207,20 +216,17 @@ fn summary(record: &Record) -> String {
         "used" | "issued" | "policy_loaded" => GOOD,
         _ => BAD,
     };
-    let mut facts = Vec::new();
-    match record.text("/http_request/http_method") {
-        "" => {}
-        method => facts.push(format!("{method} {}{}", record.text("/http_request/url/hostname"), record.text("/http_request/url/path"))),
-    }
-    for pointer in ["/keygress/code", "/keygress/credential", "/keygress/fingerprint"] {
-        match record.text(pointer) {
-            "" => {}
-            text => facts.push(text.to_owned()),
+    let request = match record.text("/http_request/http_method") {
+        "CONNECT" => format!("CONNECT {}", record.text("/http_request/url/hostname")),
+        method => format!("{method} {}", record.text("/http_request/url/path")),
+    };
+    let facts = match activity {
+        "policy_loaded" => format!("generation {}", record.number("/keygress/generation").unwrap_or_default()),
+        "denied" => format!("{request:27} {}", record.text("/keygress/code")),
+        _ => {
+            let fingerprint: String = record.text("/keygress/fingerprint").chars().take(8).collect();
+            format!("{request:27} {} {FAINT}#{fingerprint}{FAINT:#}", record.text("/keygress/credential"))
         }
-    }
-    if let Some(generation) = record.number("/keygress/generation").filter(|_| facts.is_empty()) {
-        facts.push(format!("generation {generation}"));
-    }
-    let facts: String = facts.join("  ").chars().take(49).collect();
+    };
     format!("{FAINT}{time}{FAINT:#}  {style}{activity:13}{style:#} {facts}")
 }

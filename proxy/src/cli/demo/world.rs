@@ -43,8 +43,6 @@ pub(super) struct World {
     pub(super) issuer: Tokens,
     /// The API that wants a token.
     pub(super) api: Server,
-    /// A server that a rule allows, without credential.
-    pub(super) docs: Server,
     /// A server that no rule allows.
     pub(super) collector: Server,
     /// The policy file.
@@ -97,13 +95,12 @@ impl World {
             let respond = move |request| api::invoices(taken.clone(), state.clone(), request);
             Server { upstream: Upstream::start(&authority, "api.demo.test", respond).await?, inbox }
         };
-        let docs = Server::open(&authority, "docs.demo.test").await?;
         let collector = Server::open(&authority, "collect.demo.test").await?;
-        let policy = write_policy(folder.path(), &issuer, &api, &docs)?;
+        let policy = write_policy(folder.path(), &issuer, &api)?;
         let trusted = folder.path().join("servers.pem");
         fs::write(&trusted, &authority.pem)?;
         let (sink, journal) = Journal::open();
-        let names = [&api, &docs, &collector].map(|server| Host::parse(server.upstream.host).map_err(|reason| anyhow!(reason)));
+        let names = [&api, &collector].map(|server| Host::parse(server.upstream.host).map_err(|reason| anyhow!(reason)));
         let running = serve::start(Settings {
             policy: vec![policy.path.clone()],
             tcp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
@@ -117,7 +114,7 @@ impl World {
         })
         .await?;
         let application = begin_task(&running)?;
-        Ok(Self { running, journal, application, issuer, api, docs, collector, policy, folder })
+        Ok(Self { running, journal, application, issuer, api, collector, policy, folder })
     }
 }
 
@@ -152,7 +149,7 @@ fn begin_task(running: &Running) -> anyhow::Result<Application> {
     Application::new(address, &token, &running.ca_pem, placeholder)
 }
 
-fn write_policy(folder: &Path, issuer: &Tokens, api: &Server, docs: &Server) -> anyhow::Result<PolicyFile> {
+fn write_policy(folder: &Path, issuer: &Tokens, api: &Server) -> anyhow::Result<PolicyFile> {
     let secret = folder.join("client-secret");
     fs::write(&secret, &issuer.client_secret)?;
     fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
@@ -162,7 +159,6 @@ fn write_policy(folder: &Path, issuer: &Tokens, api: &Server, docs: &Server) -> 
         client_id = CLIENT_ID,
         client_secret = secret.display(),
         api = api.upstream.url(),
-        docs = docs.upstream.url(),
     );
     let path = folder.join("keygress.yaml");
     fs::write(&path, &text)?;

@@ -58,6 +58,22 @@ async fn what_a_fetch_brings_after_the_end_is_revoked_at_once() {
 }
 
 #[tokio::test]
+async fn a_program_under_way_is_ended_with_its_task() {
+    let world = World::new().await;
+    let begun = Instant::now();
+    let slot = world.credentials.slot(&credential("slow", "exec: { command: [sleep, \"60\"], timeout: 60s }"), task("t"));
+    let waiting = tokio::spawn({
+        let slot = Arc::clone(&slot);
+        async move { slot.wait().await }
+    });
+    slot.begin();
+    assert_eq!(world.credentials.end_task("t").await, Ended::default());
+    assert_eq!(waiting.await.unwrap().unwrap_err().reason, "credential `slow` is not available: its task has ended");
+    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert_eq!(world.records(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_lease_that_the_issuer_cannot_revoke_is_dropped() {
     let world = World::new().await;
     let slot = world.credentials.slot(&credential("api", &world.oauth("")), task("t"));
@@ -140,4 +156,18 @@ async fn a_credential_that_changed_or_left_is_revoked_and_late_requests_get_noth
     assert_eq!(token(&fresh), "canary-token-2");
     world.credentials.adopt_all(Vec::new()).await;
     assert!(world.credentials.slot(&changed, task("t")).ready().is_none());
+}
+
+#[tokio::test]
+async fn slots_that_hold_nothing_are_forgotten() {
+    let world = World::new().await;
+    let credential = world.revocable();
+    let kept = world.credentials.slot(&credential, task("kept"));
+    kept.wait().await.unwrap();
+    drop(kept);
+    for number in 0..1000 {
+        let _ = world.credentials.slot(&credential, task(&format!("task-{number}")));
+    }
+    assert!(world.credentials.slots_held() <= 64, "{}", world.credentials.slots_held());
+    assert_eq!(world.credentials.end_task("kept").await, ended(1, 0, 0));
 }

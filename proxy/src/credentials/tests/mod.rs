@@ -5,7 +5,9 @@ mod files;
 mod issuer;
 mod oauth2;
 mod programs;
+mod shape;
 mod slots;
+mod tls;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,17 +1,47 @@
 //! From policies as written to a policy as meant, or every problem at once.
 
+/// Several files as one policy.
+mod merge;
+
+/// What the entries of a policy are checked against.
+mod check;
+
+/// `workloads:` as meant.
+mod workloads;
+
+/// `credentials:` as meant.
+mod credentials;
+
+/// `rules:` as meant.
+mod rules;
+
+/// `to:` and what belongs to it.
+mod upstream;
+
+/// What only shows when rules are seen together.
+mod together;
+
+/// `tests:` as meant.
+mod tests;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::HeaderName;
 use ipnet::IpNet;
 use jiff::civil::Date;
 
-use crate::destination::{Host, Scheme};
+use crate::decide::Sites;
+use crate::destination::{Host, RequestPattern, Scheme};
 use crate::inject::Injection;
 use crate::limit::Limit;
 use crate::material::MaterialKind;
-use crate::name::{CredentialName, RuleName};
-use crate::problem::{Problem, SourceFile};
+use crate::name::{CredentialName, RuleName, WorkloadName};
+use crate::problem::{Problem, Severity, SourceFile};
+use crate::workload::Selector;
+
+pub use crate::destination::HostPattern;
+pub(crate) use tests::{Expected, Test};
 
 /// The shape of a provider in the policy: `source: { kind: … }`. The proxy supplies the list; this crate never learns how one works.
 pub trait Source: Sized + Send + Sync + 'static + serde::de::DeserializeOwned + schemars::JsonSchema {
@@ -66,15 +96,6 @@ pub struct Placeholder {
     pub like: String,
 }
 
-/// An exact host, or `*.` one or more whole labels before a suffix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostPattern {
-    /// This host only.
-    Exact(Host),
-    /// `*.` suffix: at least one more whole label; holds the suffix without the `*.`.
-    Under(Box<str>),
-}
-
 /// A rule as meant, without what only the matcher needs.
 #[derive(Debug)]
 pub struct Rule {
@@ -104,6 +125,26 @@ pub struct Rule {
     pub constrains_path: bool,
 }
 
+/// What only the matcher needs of a rule.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) callers: Callers,
+    /// What it allows; everything where the policy names nothing.
+    pub(crate) allow: Vec<RequestPattern>,
+    pub(crate) except: Vec<RequestPattern>,
+    /// An encoded slash in a path to its destination stays inside its segment.
+    pub(crate) opaque_slash: bool,
+}
+
+/// Whom a rule is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Callers {
+    /// Every caller, recognised or not.
+    Any,
+    /// Indices of workloads, ascending.
+    These(Box<[u32]>),
+}
+
 /// The upstream behind `http://LISTENER/NAME/…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -118,8 +159,17 @@ pub struct Route {
 /// A policy that cannot be wrong: the result of [`Policy::compile`]. Share it behind an `Arc`.
 #[derive(Debug)]
 pub struct Policy<S> {
+    /// By name.
+    pub(crate) workloads: Vec<(WorkloadName, Selector)>,
+    /// By name.
     pub(crate) rules: Vec<Rule>,
-    pub(crate) credentials: Vec<std::sync::Arc<Credential<S>>>,
+    /// Those of [`Policy::rules`], in the same order.
+    pub(crate) terms: Vec<Terms>,
+    /// By name.
+    pub(crate) credentials: Vec<Arc<Credential<S>>>,
+    pub(crate) sites: Sites,
+    pub(crate) routes: BTreeMap<String, Route>,
+    pub(crate) tests: Vec<Test>,
 }
 
 impl<S: Source> Policy<S> {
@@ -128,36 +178,67 @@ impl<S: Source> Policy<S> {
     /// # Errors
     /// Every problem of every file, in file and line order.
     pub fn compile(files: &[SourceFile], today: Date) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        unimplemented!("{files:?} {today}")
+        let mut check = check::Check::new(today);
+        let merged = merge::merge::<S>(files, &mut check);
+        let workloads = workloads::compile(merged.workloads, &mut check);
+        let credentials = credentials::compile(merged.credentials, &mut check);
+        let (rules, terms, pieces) = rules::compile(merged.rules, &workloads, &credentials, &mut check);
+        let tests = tests::compile(merged.tests, &workloads, &rules, &credentials, &mut check);
+        let workloads = workloads.kept;
+        let policy = Self {
+            sites: Sites::new(rules.kept.iter().zip(&terms)),
+            terms,
+            routes: upstream::routes(&rules.kept, &pieces, &mut check),
+            workloads,
+            credentials: credentials.kept.into_iter().map(Arc::new).collect(),
+            rules: rules.kept,
+            tests,
+        };
+        together::examine(&policy, &pieces, &credentials.places, &mut check);
+        let problems = check.into_problems();
+        if problems.iter().any(|problem| problem.severity == Severity::Error) { Err(problems) } else { Ok((policy, problems)) }
     }
 
-    /// All rules; [`Rule::index`] is the position.
+    /// All rules, by name; [`Rule::index`] is the position.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// All credentials; [`Credential::index`] is the position.
+    /// All credentials, by name; [`Credential::index`] is the position.
     #[must_use]
-    pub fn credentials(&self) -> &[std::sync::Arc<Credential<S>>] {
+    pub fn credentials(&self) -> &[Arc<Credential<S>>] {
         &self.credentials
     }
 
-    /// The upstream of a base-URL route: the exact host of a rule, or the `route:` alias that a rule gives it.
+    /// The upstream of a base-URL route: the exact host of a rule (`host`, or `host:port`), or the `route:` alias that a rule gives it.
     #[must_use]
     pub fn route(&self, name: &str) -> Option<&Route> {
-        unimplemented!("{name}")
+        self.routes.get(name)
     }
 
     /// Whether an `http` request to this host is to be raised to `https` before it is matched.
     #[must_use]
     pub fn raises(&self, host: &Host) -> bool {
-        unimplemented!("{host}")
+        self.sites.raises(host)
     }
 
     /// The hosts (exact, or the suffix of a wildcard) for which a connection may be intercepted: the default name constraints of the CA.
     #[must_use]
     pub fn intercepted_hosts(&self) -> Vec<&HostPattern> {
-        unimplemented!()
+        let mut hosts: Vec<&HostPattern> = Vec::new();
+        for rule in self.rules.iter().filter(|rule| rule.scheme == Scheme::Https && rule.intercepts()) {
+            if !hosts.contains(&&rule.host) {
+                hosts.push(&rule.host);
+            }
+        }
+        hosts
+    }
+}
+
+impl Rule {
+    /// Whether requests must be seen, one by one, for this rule to hold.
+    pub(crate) fn intercepts(&self) -> bool {
+        self.constrains_path || self.credential.is_some()
     }
 }

@@ -1,0 +1,148 @@
+use std::collections::BTreeMap;
+
+use super::check::Check;
+use super::rules::Pieces;
+use super::{Callers, Policy, Rule, Source, Terms};
+use crate::decide::{Decision, Denial, Question};
+use crate::destination::{HostPattern, RequestPattern};
+use crate::problem::{Complaint, Place, Problem};
+use crate::workload::Workloads;
+
+/// What stands for a free segment in a request that is tried out. No policy names it.
+const FILL: &str = "keygress-example-segment";
+
+/// Problems and lints that only show when rules are seen together.
+pub(super) fn examine<S: Source>(policy: &Policy<S>, pieces: &[Pieces], credential_places: &[Place], check: &mut Check) {
+    let here: BTreeMap<_, Vec<usize>> = by_destination(&policy.rules);
+    for indices in here.values() {
+        let seen =
+            |index: &usize| Some(Seen { rule: policy.rules.get(*index)?, terms: policy.terms.get(*index)?, pieces: pieces.get(*index)? });
+        let rules: Vec<Seen<'_>> = indices.iter().filter_map(seen).collect();
+        dead_entries(&rules, check);
+        conflicts(policy, &rules, check);
+    }
+    if check.is_clean() {
+        unused_credentials(policy, credential_places, check);
+    }
+}
+
+/// A rule with all that is known of it.
+struct Seen<'r> {
+    rule: &'r Rule,
+    terms: &'r Terms,
+    pieces: &'r Pieces,
+}
+
+/// The rules of each exact destination, and of each wildcard apart.
+fn by_destination(rules: &[Rule]) -> BTreeMap<(String, &'static str, u16), Vec<usize>> {
+    let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for rule in rules {
+        groups.entry((rule.host.to_string(), rule.scheme.as_str(), rule.port)).or_default().push(rule.index);
+    }
+    groups
+}
+
+/// Entries that can never match because one `except` covers them for all their callers.
+fn dead_entries(rules: &[Seen<'_>], check: &mut Check) {
+    let excepting: Vec<&Seen<'_>> = rules.iter().filter(|other| !other.terms.except.is_empty()).collect();
+    for Seen { rule, terms, pieces } in rules {
+        for (entry, place) in terms.allow.iter().zip(&pieces.allow) {
+            let refuses = |other: &Terms| other.callers.cover(&terms.callers) && other.except.iter().any(|except| except.covers(entry));
+            let Some(by) = excepting.iter().find(|other| refuses(other.terms)) else { continue };
+            let message = format!("rule `{}` can never match here: `except` of rule `{}` refuses it", rule.name, by.rule.name);
+            check.error("never_matches", *place, message, "remove one of the two entries");
+        }
+    }
+}
+
+/// Pairs of rules that put different credentials on one request. A request that shows it is made up and decided, so that an error is
+/// reported exactly where the proxy would refuse.
+fn conflicts<S: Source>(policy: &Policy<S>, rules: &[Seen<'_>], check: &mut Check) {
+    let holding = |seen: &&Seen<'_>| seen.rule.credential.is_some() && matches!(seen.rule.host, HostPattern::Exact(_));
+    let holding: Vec<&Seen<'_>> = rules.iter().filter(holding).collect();
+    for (position, one) in holding.iter().enumerate() {
+        for other in holding.iter().skip(position.saturating_add(1)).filter(|other| other.rule.credential != one.rule.credential) {
+            if let Some(request) = conflicting_request(policy, one, other) {
+                check.push(conflict(policy, one, other, &request));
+            }
+        }
+    }
+}
+
+fn conflict<S: Source>(policy: &Policy<S>, one: &Seen<'_>, other: &Seen<'_>, request: &str) -> Problem {
+    let credential = |seen: &Seen<'_>| {
+        seen.rule.credential.and_then(|index| policy.credentials.get(index)).map(|credential| credential.name.to_string())
+    };
+    let message = format!(
+        "rules `{}` and `{}` put different credentials on the same request: `{}` and `{}` on `{request}`",
+        one.rule.name,
+        other.rule.name,
+        credential(one).unwrap_or_default(),
+        credential(other).unwrap_or_default()
+    );
+    let complaint = Complaint::new(message, "narrow `from` or `allow` of one of the two so that only one credential remains");
+    let place = |seen: &Seen<'_>| seen.pieces.credential.unwrap_or(seen.pieces.name);
+    let (earlier, later) = (place(one).min(place(other)), place(one).max(place(other)));
+    Problem::error("conflicting_credentials", later, complaint).related(earlier, "the other credential")
+}
+
+/// A request on which the decision is ambiguous between these two rules, as `METHOD /path`.
+fn conflicting_request<S: Source>(policy: &Policy<S>, one: &Seen<'_>, other: &Seen<'_>) -> Option<String> {
+    let HostPattern::Exact(host) = &one.rule.host else { return None };
+    let callers = one.terms.callers.shared(&other.terms.callers)?;
+    for (a, b) in one.terms.allow.iter().flat_map(|a| other.terms.allow.iter().map(move |b| (a, b))) {
+        for (method, path) in requests(a, b) {
+            let Ok(parsed) = http::Method::from_bytes(method.as_bytes()) else { continue };
+            let question =
+                Question { workloads: &callers, scheme: one.rule.scheme, host, port: one.rule.port, method: &parsed, path: &path };
+            if matches!(policy.decide(&question), Decision::Denied(Denial::Ambiguous(..))) {
+                return Some(format!("{method} {}", path.replace(FILL, "…")));
+            }
+        }
+    }
+    None
+}
+
+/// Requests that both patterns match: for each shared method, with the rest left empty and with one more segment.
+fn requests(a: &RequestPattern, b: &RequestPattern) -> impl Iterator<Item = (&'static str, String)> {
+    let path = a.path.shared_path(&b.path, FILL);
+    let methods = a.methods.shared(b.methods);
+    let longer = path.as_ref().filter(|_| a.path.rest && b.path.rest).map(|path| format!("{}/{FILL}", path.trim_end_matches('/')));
+    path.into_iter().chain(longer).flat_map(move |path| methods.names().map(move |method| (method, path.clone())))
+}
+
+fn unused_credentials<S: Source>(policy: &Policy<S>, places: &[Place], check: &mut Check) {
+    for (credential, place) in policy.credentials.iter().zip(places) {
+        let used = policy.rules.iter().any(|rule| rule.credential == Some(credential.index));
+        if !used {
+            check.warning(
+                "unused_credential",
+                *place,
+                format!("no rule uses the credential `{}`", credential.name),
+                "name it in a rule, or remove it",
+            );
+        }
+    }
+}
+
+impl Callers {
+    /// Whether every caller of `other` is one of these.
+    fn cover(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (Self::These(_), Self::Any) => false,
+            (Self::These(own), Self::These(theirs)) => theirs.iter().all(|id| own.binary_search(id).is_ok()),
+        }
+    }
+
+    /// A caller of both, where the policy alone shows one.
+    fn shared(&self, other: &Self) -> Option<Workloads> {
+        match (self, other) {
+            (Self::Any, Self::Any) => Some(Workloads::default()),
+            (Self::Any, Self::These(ids)) | (Self::These(ids), Self::Any) => ids.first().map(|id| Workloads { ids: [*id].into() }),
+            (Self::These(own), Self::These(theirs)) => {
+                own.iter().find(|id| theirs.binary_search(id).is_ok()).map(|id| Workloads { ids: [*id].into() })
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+use super::trie::{ANY_CALLER, Entry};
+use crate::destination::MethodSet;
+use crate::workload::Workloads;
+
+/// A rule that puts a credential on, by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holding {
+    pub(super) rule: u32,
+    pub(super) credential: u32,
+}
+
+/// What the entries that match a request add up to. The rules are numbered by name, so "first" needs no names, and the order in which
+/// entries are taken changes nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// The first rule whose `except` matches.
+    pub(super) except: Option<u32>,
+    /// The first rule that allows it and puts nothing on.
+    pub(super) plain: Option<u32>,
+    /// The first rule that allows it and puts a credential on.
+    pub(super) first: Option<Holding>,
+    /// The first rule that would put another credential on.
+    pub(super) second: Option<u32>,
+}
+
+impl Verdict {
+    /// Takes the entries of one place that are for these callers and this method. Entries are sorted by caller.
+    pub(super) fn take_all(&mut self, entries: &[Entry], workloads: &Workloads, method: MethodSet) {
+        if entries.is_empty() {
+            return;
+        }
+        for caller in workloads.ids.iter().copied().chain([ANY_CALLER]) {
+            let start = entries.partition_point(|entry| entry.caller < caller);
+            let own = entries.iter().skip(start).take_while(|entry| entry.caller == caller);
+            own.filter(|entry| entry.methods.intersects(method)).for_each(|entry| self.take(entry));
+        }
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        match (entry.except, entry.credential) {
+            (true, _) => self.except = Some(least(self.except, entry.rule)),
+            (false, None) => self.plain = Some(least(self.plain, entry.rule)),
+            (false, Some(credential)) => self.hold(Holding { rule: entry.rule, credential }),
+        }
+    }
+
+    fn hold(&mut self, new: Holding) {
+        let Some(first) = self.first else {
+            self.first = Some(new);
+            return;
+        };
+        let agrees = new.credential == first.credential;
+        if new.rule < first.rule {
+            self.first = Some(new);
+        }
+        if !agrees {
+            self.second = if new.rule < first.rule { Some(first.rule) } else { Some(least(self.second, new.rule)) };
+        }
+    }
+}
+
+fn least(known: Option<u32>, new: u32) -> u32 {
+    known.map_or(new, |known| known.min(new))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_set_of_entries_adds_up_to_the_same_in_any_order() {
+        let entries = proptest::collection::vec((0..6_u32, proptest::option::of(0..3_u32), proptest::bool::weighted(0.1)), 0..8);
+        let strategy = entries.prop_flat_map(|entries| (Just(entries.clone()), Just(entries).prop_shuffle()));
+        proptest!(|((ordered, shuffled) in strategy)| {
+            prop_assert_eq!(added(&ordered), added(&shuffled));
+        });
+    }
+
+    /// A rule has one credential: it follows from its number.
+    fn added(entries: &[(u32, Option<u32>, bool)]) -> Verdict {
+        let mut verdict = Verdict::default();
+        for (rule, credential, except) in entries {
+            let credential = credential.map(|_| rule % 3);
+            verdict.take(&Entry { caller: ANY_CALLER, methods: MethodSet::ANY, rule: *rule, credential, except: *except });
+        }
+        verdict
+    }
+}

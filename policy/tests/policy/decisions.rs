@@ -1,0 +1,201 @@
+//! What is decided.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use keygress_policy::Policy;
+use keygress_policy::decide::{Connect, Decision, Denial, Question};
+use keygress_policy::destination::{Host, Scheme};
+use keygress_policy::workload::{Caller, Process, Task, Workloads};
+
+use crate::provider::{Provider, policy};
+
+const POLICY: &str = r#"
+version: 1
+workloads:
+  agent: { task: { labels: { kind: agent } } }
+  backup: { process: { uid: 7 } }
+credentials:
+  github:
+    owner: platform
+    source: { exec: { command: [mint] } }
+    inject: bearer
+    only_to: [api.github.com, gitlab.test]
+  other:
+    owner: platform
+    source: { exec: { command: [mint] } }
+    inject: bearer
+    only_to: ["*.github.com"]
+rules:
+  reads:
+    from: [agent]
+    to: https://api.github.com
+    allow:
+      - GET /repos/acme/{repo}/**
+      - POST /search
+    except:
+      - GET /repos/acme/{repo}/secrets/**
+    credential: github
+  backups:
+    from: [backup]
+    to: https://api.github.com
+    allow: [GET /archive/**, GET /repos/acme/api/secrets/**]
+    credential: other
+  anybody:
+    to: https://api.github.com
+    allow:
+      - GET /zen
+      - GET /search
+      - "* /anything/{x}"
+  docs:
+    to: https://docs.example.com
+  pages:
+    to: https://*.pages.example.com
+    raise_to_https: true
+  gitlab:
+    from: [agent]
+    to: https://gitlab.test:8443
+    allow:
+      - GET /projects/{id}/files/{file}
+    credential: github
+    encoded_slash: opaque
+    route: lab
+"#;
+
+fn agent() -> Caller {
+    let labels = BTreeMap::from([("kind".to_owned(), "agent".to_owned())]);
+    Caller { task: Some(Task { id: "1".into(), labels }), ..Caller::default() }
+}
+
+fn backup() -> Caller {
+    let process = Process { uid: 7, gid: None, pid: None, user: None, unit: None, container: None, executable: None };
+    Caller { process: Some(process), ..Caller::default() }
+}
+
+/// The outcome in one word or two.
+fn decided(policy: &Policy<Provider>, workloads: &Workloads, request: &str) -> String {
+    let (method, url) = request.split_once(' ').unwrap();
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap());
+    let (host, port) = keygress_policy::destination::parse_authority(authority).unwrap();
+    let method: Method = method.parse().unwrap();
+    let question = Question { workloads, scheme, host: &host, port: port.unwrap_or(scheme.default_port()), method: &method, path };
+    match policy.decide(&question) {
+        Decision::Grant(grant) => match grant.credential {
+            Some(credential) => format!("{} {}", grant.rule.name, credential.name),
+            None => grant.rule.name.to_string(),
+        },
+        Decision::Denied(Denial::UnknownDestination) => "destination".into(),
+        Decision::Denied(Denial::Caller) => "caller".into(),
+        Decision::Denied(Denial::Request) => "request".into(),
+        Decision::Denied(Denial::Except(rule)) => format!("except {}", rule.name),
+        Decision::Denied(Denial::Ambiguous(one, other)) => format!("ambiguous {} {}", one.name, other.name),
+        Decision::Denied(Denial::Path(problem)) => problem.into(),
+    }
+}
+
+#[test]
+fn every_allow_has_its_deny_twin() {
+    let policy = policy(POLICY);
+    let (agent, backup, nobody) = (policy.recognise(&agent()), policy.recognise(&backup()), policy.recognise(&Caller::default()));
+    for (caller, request, outcome) in [
+        (&agent, "GET https://api.github.com/repos/acme/api/contents/x", "reads github"),
+        (&agent, "GET https://api.github.com/repos/acme/api", "reads github"),
+        (&agent, "GET https://api.github.com/repos/acme/", "request"),
+        (&agent, "GET https://api.github.com/repos/other/api", "request"),
+        (&agent, "POST https://api.github.com/repos/acme/api", "request"),
+        (&agent, "GET https://api.github.com:8443/repos/acme/api", "destination"),
+        (&agent, "GET http://api.github.com:443/repos/acme/api", "destination"),
+        (&agent, "GET https://api.github.com.evil.test/repos/acme/api", "destination"),
+        (&agent, "GET https://api.github.com/repos/acme/api/secrets/x", "except reads"),
+        (&agent, "GET https://api.github.com/repos/acme/api/secrets", "except reads"),
+        (&agent, "GET https://api.github.com/repos/acme/api/%73ecrets/x", "except reads"),
+        (&agent, "GET https://api.github.com/repos/acme/api/x/../secrets", "the path has a dot segment"),
+        (&agent, "GET https://api.github.com/repos/acme/api%2Fsecrets/x", "the path holds an encoded slash"),
+        (&backup, "GET https://api.github.com/repos/acme/api/secrets/x", "backups other"),
+        (&backup, "GET https://api.github.com/repos/acme/api", "request"),
+        (&agent, "GET https://api.github.com/zen", "anybody"),
+        (&nobody, "GET https://api.github.com/zen", "anybody"),
+        (&nobody, "HEAD https://api.github.com/zen", "request"),
+        (&nobody, "PROPFIND https://api.github.com/anything/1", "anybody"),
+        (&nobody, "TRACE https://api.github.com/anything/1", "request"),
+        (&nobody, "get https://api.github.com/zen", "request"),
+        (&nobody, "GET https://gitlab.test:8443/projects/1/files/a", "caller"),
+        (&agent, "GET https://gitlab.test:8443/projects/a%2Fb/files/src%2fmain.rs", "gitlab github"),
+        (&agent, "GET https://gitlab.test:8443/projects/a%2Fb/files/src%2f..%2fmain.rs", "the path has a dot segment"),
+        (&agent, "GET https://gitlab.test:8443/projects/a%2Fb/files/%2e%2e", "the path holds an encoded dot"),
+        (&nobody, "DELETE https://docs.example.com/a/../b//c;d%2F", "docs"),
+        (&nobody, "GET https://a.b.pages.example.com/", "pages"),
+        (&nobody, "GET https://pages.example.com/", "destination"),
+    ] {
+        assert_eq!(decided(&policy, caller, request), outcome, "{request}");
+    }
+}
+
+#[test]
+fn two_credentials_on_one_request_are_refused_with_both_names() {
+    let policy = policy(&POLICY.replace("GET /archive/**", "GET /repos/**"));
+    let both = policy.recognise(&Caller { task: agent().task, ..backup() });
+    assert_eq!(decided(&policy, &both, "GET https://api.github.com/repos/acme/api"), "ambiguous backups reads");
+    assert_eq!(decided(&policy, &both, "GET https://api.github.com/repos/acme/api/secrets/x"), "except reads");
+    assert_eq!(decided(&policy, &both, "GET https://api.github.com/repos/x"), "backups other");
+}
+
+#[test]
+fn the_first_of_agreeing_rules_by_name_is_reported() {
+    let two = POLICY.replace("  docs:\n", "  archive:\n    to: https://docs.example.com\n  docs:\n");
+    assert_eq!(decided(&policy(&two), &Workloads::default(), "GET https://docs.example.com/"), "archive");
+}
+
+#[test]
+fn a_connection_is_intercepted_wherever_a_rule_must_see_requests() {
+    let policy = policy(POLICY);
+    let connect = |caller: &Caller, authority: &str| {
+        let (host, port) = keygress_policy::destination::parse_authority(authority).unwrap();
+        match policy.connect(&policy.recognise(caller), &host, port.unwrap_or(443)) {
+            Connect::Intercept => "intercept".to_owned(),
+            Connect::Tunnel(rule) => format!("tunnel {}", rule.name),
+            Connect::Denied(denial) => format!("{denial:?}"),
+        }
+    };
+    let nobody = Caller::default();
+    assert_eq!(connect(&agent(), "api.github.com"), "intercept");
+    assert_eq!(connect(&nobody, "api.github.com"), "intercept");
+    assert_eq!(connect(&nobody, "docs.example.com"), "tunnel docs");
+    assert_eq!(connect(&nobody, "x.pages.example.com"), "tunnel pages");
+    assert_eq!(connect(&nobody, "docs.example.com:80"), "UnknownDestination");
+    assert_eq!(connect(&nobody, "other.test"), "UnknownDestination");
+    assert_eq!(connect(&nobody, "gitlab.test:8443"), "Caller");
+}
+
+#[test]
+fn callers_are_recognised_by_what_is_proven() {
+    let policy = policy(POLICY);
+    let name = |caller: &Caller| policy.workload_name(&policy.recognise(caller)).map(ToString::to_string);
+    assert_eq!(name(&agent()).as_deref(), Some("agent"));
+    assert_eq!(name(&backup()).as_deref(), Some("backup"));
+    assert_eq!(name(&Caller::default()), None);
+}
+
+#[test]
+fn routes_lead_to_exact_hosts() {
+    let policy = policy(POLICY);
+    let port = |name: &str| policy.route(name).map(|route| (route.host.to_string(), route.port));
+    assert_eq!(port("lab"), Some(("gitlab.test".into(), 8443)));
+    assert_eq!(port("gitlab.test"), Some(("gitlab.test".into(), 8443)));
+    assert_eq!(port("gitlab.test:8443"), Some(("gitlab.test".into(), 8443)));
+    assert_eq!(port("docs.example.com"), Some(("docs.example.com".into(), 443)));
+    assert_eq!(port("x.pages.example.com"), None);
+}
+
+#[test]
+fn raising_and_interception_follow_the_rules() {
+    let policy = policy(POLICY);
+    let raises = |host: &str| policy.raises(&Host::parse(host).unwrap());
+    assert!(raises("a.pages.example.com"));
+    assert!(!raises("pages.example.com"));
+    assert!(!raises("docs.example.com"));
+    let hosts: Vec<String> = policy.intercepted_hosts().iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["api.github.com", "gitlab.test"]);
+}

@@ -1,0 +1,9 @@
+//! The policy from the outside: what compiles, what is decided, what people read.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub, reason = "tests")]
+
+mod provider;
+
+mod decisions;
+
+mod messages;

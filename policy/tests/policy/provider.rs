@@ -1,0 +1,92 @@
+//! A list of providers as the proxy has one, but free of everything that makes them work.
+
+use std::collections::BTreeMap;
+
+use keygress_policy::Source;
+use keygress_policy::compile::Policy;
+use keygress_policy::material::MaterialKind;
+use keygress_policy::problem::{Colour, Problem, SourceFile, render};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Keys that only the proxy understands.
+type Keys = BTreeMap<String, serde_json::Value>;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Provider {
+    File(FileKeys),
+    Environment(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    Exec(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    #[serde(rename = "oauth2_client_credentials")]
+    OAuth2ClientCredentials(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileKeys {
+    pub path: String,
+    #[serde(default)]
+    pub user: Option<String>,
+}
+
+impl Source for Provider {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Environment(_) => "environment",
+            Self::Exec(_) => "exec",
+            Self::OAuth2ClientCredentials(_) => "oauth2_client_credentials",
+        }
+    }
+
+    fn yields(&self) -> MaterialKind {
+        match self {
+            Self::File(keys) if keys.user.is_some() => MaterialKind::UserPassword,
+            _ => MaterialKind::Token,
+        }
+    }
+
+    fn is_static(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Environment(_))
+    }
+
+    fn complaints(&self) -> Vec<(String, String)> {
+        match self {
+            Self::File(keys) if !keys.path.starts_with('/') => {
+                vec![(format!("the path `{}` is relative", keys.path), "write an absolute path".into())]
+            }
+            _ => vec![],
+        }
+    }
+}
+
+pub type Compiled = Result<(Policy<Provider>, Vec<Problem>), Vec<Problem>>;
+
+pub fn files(texts: &[(&str, &str)]) -> Vec<SourceFile> {
+    texts.iter().map(|(name, text)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() }).collect()
+}
+
+/// Compiles on 2026-11-24.
+pub fn compile(files: &[SourceFile]) -> Compiled {
+    Policy::compile(files, jiff::civil::date(2026, 11, 24))
+}
+
+/// Compiles one file that must be without errors.
+pub fn policy(text: &str) -> Policy<Provider> {
+    let files = files(&[("policy.yaml", text)]);
+    compile(&files).map(|(policy, _)| policy).unwrap_or_else(|problems| panic!("{}", render(&problems, &files, Colour::Plain)))
+}
+
+/// What people read of the errors and warnings of some files.
+pub fn messages(texts: &[(&str, &str)]) -> String {
+    let files = files(texts);
+    let problems = compile(&files).map_or_else(|problems| problems, |(_, warnings)| warnings);
+    render(&problems, &files, Colour::Plain)
+}
+
+/// The codes of the errors and warnings of one file.
+pub fn codes(text: &str) -> Vec<&'static str> {
+    let problems = compile(&files(&[("policy.yaml", text)])).map_or_else(|problems| problems, |(_, warnings)| warnings);
+    problems.iter().map(|problem| problem.code).collect()
+}

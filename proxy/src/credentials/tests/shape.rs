@@ -1,0 +1,49 @@
+//! The list as the policy spells it.
+
+use keygress_policy::Source as _;
+
+use super::*;
+
+#[test]
+fn the_yaml_key_of_a_provider_is_its_kind() {
+    for yaml in [
+        "file: /run/key",
+        "exec: { command: [/usr/bin/issue] }",
+        "environment: API_KEY",
+        "oauth2_client_credentials: { token_url: \"https://issuer.test/\", client_id: id, client_secret: { environment: SECRET } }",
+    ] {
+        let source = source_of(yaml);
+        assert_eq!(yaml.split(':').next(), Some(source.kind()));
+        assert_eq!(source.complaints(), [], "{yaml}");
+        let is_static = matches!(source, Source::File(_) | Source::Environment(_));
+        assert_eq!(source.is_static(), is_static, "{yaml}");
+    }
+}
+
+#[test]
+fn the_schema_knows_every_provider_and_both_spellings_of_a_file() {
+    let schema = serde_json::to_string(&schemars::schema_for!(Source)).unwrap();
+    for key in ["file", "exec", "environment", "oauth2_client_credentials", "rotates", "command", "yields", "token_url", "revocation_url"] {
+        assert!(schema.contains(&format!("\"{key}\"")), "{key}: {schema}");
+    }
+    let file = serde_json::to_value(schemars::schema_for!(file::File)).unwrap();
+    assert_eq!(file["anyOf"][0]["type"], "string", "{file}");
+}
+
+#[test]
+fn a_mistake_in_a_shape_has_its_place() {
+    #[derive(Debug, Deserialize)]
+    struct Document {
+        #[expect(dead_code, reason = "only read")]
+        source: Source,
+    }
+    for (yaml, line, word) in [
+        ("source:\n  file:\n    path: /run/key\n    pass: x\n", 4, "pass"),
+        ("source:\n  exec:\n    command: [a]\n    timeout: soon\n", 4, "soon"),
+        ("source:\n  fyle: /run/key\n", 2, "fyle"),
+    ] {
+        let error = serde_saphyr::from_str::<Document>(yaml).unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+        assert_eq!(error.location().map(|location| location.line()), Some(line), "{error}");
+    }
+}
