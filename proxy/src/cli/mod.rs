@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::config::Invalid;
+
 /// `keygress demo`: the main job, shown.
 pub mod demo;
 
@@ -80,6 +82,6 @@ pub fn run() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         let _ = writeln!(anstream::stderr(), "error: {error:#}");
-        ExitCode::FAILURE
+        if error.is::<Invalid>() { ExitCode::from(2) } else { ExitCode::FAILURE }
     })
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -60,18 +60,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn banner(running: &Running, unix: &[std::path::PathBuf]) -> io::Result<()> {
+fn banner(running: &Running, unix: &[PathBuf]) -> io::Result<()> {
     let tcp = running.tcp.iter().map(ToString::to_string);
     let listening: Vec<_> = tcp.chain(unix.iter().map(|path| path.display().to_string())).collect();
     let policy = &running.shared.live.load().policy;
-    writeln!(
-        anstream::stderr(),
-        "keygress {} listens on {}: {} rules, {} credentials",
-        env!("CARGO_PKG_VERSION"),
-        listening.join(", "),
-        policy.rules().len(),
-        policy.credentials().len()
-    )
+    let (rules, credentials) = (policy.rules().len(), policy.credentials().len());
+    let metrics = running.metrics.map(|address| format!(", metrics on {address}")).unwrap_or_default();
+    let version = env!("CARGO_PKG_VERSION");
+    let listening = listening.join(", ");
+    writeln!(anstream::stderr(), "keygress {version} listens on {listening}{metrics}: {rules} rules, {credentials} credentials")
 }
 
 /// A proxy that runs. End it with [`Running::stop`].

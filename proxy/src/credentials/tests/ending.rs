@@ -1,5 +1,3 @@
-//! The end of a task, of a credential, of the process.
-
 use super::issuer::Behaviour;
 use super::*;
 

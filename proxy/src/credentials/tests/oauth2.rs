@@ -1,5 +1,3 @@
-//! `oauth2_client_credentials` on the wire.
-
 use keygress_policy::Source as _;
 
 use super::issuer::Behaviour;

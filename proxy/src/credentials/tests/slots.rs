@@ -1,5 +1,3 @@
-//! Ready, wait, renew, invalidate.
-
 use super::issuer::Behaviour;
 use super::*;
 
