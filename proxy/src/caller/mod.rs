@@ -27,6 +27,7 @@ mod users;
 
 pub use task::{NewTask, RunningTask};
 
+use socket_owner::SocketOwners;
 use task::Tasks;
 use users::Users;
 
@@ -87,13 +88,14 @@ struct Inner {
     proofs: Proofs,
     tasks: Tasks,
     users: Users,
+    owners: SocketOwners,
 }
 
 impl Callers {
     /// Starts without tasks.
     #[must_use]
     pub fn new(proofs: Proofs) -> Self {
-        Self(Arc::new(Inner { proofs, tasks: Tasks::default(), users: Users::system() }))
+        Self(Arc::new(Inner { proofs, tasks: Tasks::default(), users: Users::system(), owners: SocketOwners::default() }))
     }
 
     /// Begins a task: its token admits requests from now on. [`NewTask`] makes one.
@@ -115,7 +117,7 @@ impl Callers {
         let proofs = &self.0.proofs;
         let process = match peer {
             Peer::Unix(stream) => process::of_unix(stream, &self.0.users),
-            Peer::Tcp { peer, local } => socket_owner::of_tcp(*peer, *local, &self.0.users),
+            Peer::Tcp { peer, local } => self.0.owners.of_tcp(*peer, *local, &self.0.users),
         };
         let proven_by_task = task_bound || proofs.require_task;
         match &process {
