@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::fingerprint::Fingerprints;
 use super::lease::{REVOCATION_TIME, end_all};
+use super::slot::WAIT_MAX;
 use super::{Ended, Holder, Slot, Tools};
 use crate::audit::{Audit, Event};
 use crate::metrics::Metrics;
@@ -149,10 +150,13 @@ impl Credentials {
         self.core.in_background(self.finish(gone));
         let slots: Vec<_> = statics.iter().map(|credential| self.slot(credential, Holder::Shared)).collect();
         slots.iter().for_each(Slot::begin);
-        for slot in slots {
-            // A failure is logged where it happens, and told by `missing`.
-            let _ = slot.wait().await;
-        }
+        let all = async {
+            for slot in slots {
+                // A failure is logged where it happens, and told by `missing`.
+                let _ = slot.wait().await;
+            }
+        };
+        let _ = tokio::time::timeout(WAIT_MAX, all).await;
     }
 
     /// Whether every static credential of the policy in force has a value: part of readiness. Names those that have none.
