@@ -118,7 +118,8 @@ fn owner(source: SocketAddr, destination: SocketAddr) -> io::Result<Option<Owner
     socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;
     socket.send(&bytes, 0)?;
     let mut answer = Vec::with_capacity(ANSWER_BYTES_MAX);
-    socket.recv(&mut answer, 0)?;
+    // The kernel has answered before `send` returns: a worker never waits here.
+    socket.recv(&mut answer, libc::MSG_DONTWAIT)?;
     let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer).map_err(io::Error::other)?;
     let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(answer)) = answer.payload else { return Ok(None) };
     Ok(is_open_connection(&answer.header, source, destination).then_some(Owner { uid: answer.header.uid, inode: answer.header.inode }))

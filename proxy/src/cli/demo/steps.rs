@@ -35,7 +35,7 @@ impl Show {
         line(" on loopback. The application holds a placeholder and no key. Its policy:\n")?;
         let rules = world.policy.text.split_once("rules:").map_or("", |(_, rules)| rules);
         for rule in rules.lines().filter(|line| !line.is_empty() && !line.contains("allow_ips")) {
-            line(&format!("  {FAINT}{rule}{FAINT:#}"))?;
+            line(&format!("  {rule}"))?;
         }
         let connection = world.application.connect(&world.api.upstream).await?;
         let connection = connection.map_err(|refusal| anyhow::anyhow!("the proxy refused the API: {}", refusal.body))?;
