@@ -14,9 +14,12 @@ use keygress_policy::material::{Material, Secret};
 use keygress_policy::problem::SourceFile;
 use keygress_policy::workload::{Caller, Process};
 
-fn compile(text: String) -> Policy {
-    let files = [SourceFile { name: "bench.yaml".into(), text }];
-    match Policy::compile(&files, jiff::civil::date(2026, 1, 1)) {
+fn files(rules: usize, hosts: usize) -> Vec<SourceFile> {
+    policy_of(rules, hosts).into_iter().enumerate().map(|(number, text)| SourceFile { name: format!("{number}.yaml"), text }).collect()
+}
+
+fn compile(files: &[SourceFile]) -> Policy {
+    match Policy::compile(files, jiff::civil::date(2026, 1, 1)) {
         Ok((policy, _lints)) => policy,
         Err(problems) => panic!("{problems:?}"),
     }
@@ -30,7 +33,7 @@ fn app() -> Caller {
 fn decide(c: &mut Criterion) {
     let mut group = c.benchmark_group("decide");
     for (rules, hosts) in [(10, 10), (1_000, 100), (10_000, 1_000), (10_000, 1), (100_000, 10_000)] {
-        let policy = compile(policy_of(rules, hosts));
+        let policy = compile(&files(rules, hosts));
         let workloads = policy.recognise(&app());
         let rule = rules / 2;
         let host = Host::parse(&format!("api-{}.example.com", rule % hosts)).unwrap();
@@ -45,7 +48,7 @@ fn decide(c: &mut Criterion) {
 }
 
 fn inject(c: &mut Criterion) {
-    let policy = compile(policy_of(1, 1));
+    let policy = compile(&files(1, 1));
     let credential = &policy.credentials().first().unwrap().clone();
     let rendered = credential.injection.render(&Material::Token(Secret::new(b"sk_live_0123456789abcdef".to_vec()))).unwrap();
     let request = Request::get("/v1/things-0/42").header("authorization", "Bearer theirs").header("accept", "*/*").body(()).unwrap();
@@ -54,8 +57,13 @@ fn inject(c: &mut Criterion) {
 }
 
 fn load(c: &mut Criterion) {
-    let text = policy_of(1_000, 100);
-    c.bench_function("compile 1,000 rules", |b| b.iter(|| compile(text.clone())));
+    let mut group = c.benchmark_group("compile");
+    group.sample_size(10);
+    for rules in [1_000, 10_000] {
+        let files = files(rules, rules / 10);
+        group.bench_function(BenchmarkId::from_parameter(format!("{rules} rules")), |b| b.iter(|| compile(&files)));
+    }
+    group.finish();
 }
 
 criterion_group!(micro, decide, inject, load);

@@ -1,4 +1,4 @@
-//! What credentials are made of. A provider yields [`Material`]; an injection renders it for the wire.
+//! What credentials are made of. A provider yields [`Material`](crate::material::Material); an injection renders it for the wire.
 
 use std::fmt;
 use std::hash::BuildHasher;

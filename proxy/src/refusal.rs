@@ -67,6 +67,8 @@ codes! {
     Misdirected = "misdirected", MISDIRECTED_REQUEST, "The request is for another destination than its connection", "Open a connection for that destination.";
     /// No task token where one is needed, or a wrong one.
     CallerUnproven = "caller_unproven", PROXY_AUTHENTICATION_REQUIRED, "The caller is not proven", "Send the task token as proxy credentials: http://task:TOKEN@HOST:PORT.";
+    /// The task under which the connection was opened has ended.
+    TaskEnded = "task_ended", FORBIDDEN, "The task has ended", "Begin a new task; retrying will not help.";
     /// The caller may not use this listener at all.
     CallerRefused = "caller_refused", FORBIDDEN, "The caller is refused", "Run the application under another user than keygress.";
     /// No rule names the destination.

@@ -1,7 +1,8 @@
 //! `keygress run`: what the command gets, what it does not get, and how it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -101,6 +102,27 @@ fn signals_reach_the_command() {
         assert!(killed.success());
         assert_eq!(child.wait().unwrap().code(), Some(40 + number), "{signal}");
     }
+}
+
+#[test]
+fn a_client_that_can_send_no_token_uses_the_routes_of_the_task() {
+    let script = r#"echo "$KEYGRESS_ROUTES"; echo "$KEYGRESS_PROXY"; read -r _"#;
+    let mut child = run(&["sh", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (routes, proxy) = (printed.next().unwrap().unwrap(), printed.next().unwrap().unwrap());
+    let ask = |address: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET /api.github.com/user/keys HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = ask(routes.strip_prefix("http://").unwrap());
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("\"not_allowed\""), "{answer}");
+    let answer = ask(proxy.rsplit('@').next().unwrap());
+    assert!(answer.starts_with("HTTP/1.1 407 "), "{answer}");
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 fn wait_until_ready(child: &mut Child) {

@@ -1,7 +1,7 @@
 //! The list of injections: how a credential goes on the wire. One file each.
 //!
-//! In the order in which a request meets them: [`Injection::admit`] looks at what the application sent in the slot, [`strip`]
-//! takes its own credentials off, [`Injection::act`] puts ours on.
+//! In the order in which a request meets them: `admit` looks at what the application sent in the slot, `strip` takes its own
+//! credentials off, `act` puts ours on.
 
 use http::HeaderName;
 use http::request::Parts;

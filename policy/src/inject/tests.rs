@@ -39,6 +39,10 @@ const SHAPES: [&str; 6] = [
     "query: { key: api_key }",
 ];
 
+/// Some of what callers bring themselves.
+const CREDENTIALS: [&str; 6] =
+    ["authorization", "cookie", "x-api-key", "x-amz-security-token", "private-token", "ocp-apim-subscription-key"];
+
 fn material(injection: &Injection) -> Material {
     match injection.takes() {
         MaterialKind::Token => token("T0"),
@@ -142,5 +146,27 @@ proptest! {
             prop_assert_eq!(&head.uri, &before.uri);
         }
         prop_assert_eq!(head.uri.path(), "/path");
+    }
+
+    /// Whatever is stripped, in whatever spelling, nothing that a service reads as a credential stays, and nothing else goes.
+    #[test]
+    fn nothing_stripped_survives_in_another_spelling(
+        shape in 0..SHAPES.len(),
+        sent in prop::collection::vec((0..CREDENTIALS.len(), prop::bool::ANY, "[!-~]{1,8}"), 0..8),
+        others in prop::collection::vec("x-[a-f]{3,6}", 0..6),
+    ) {
+        let injection = injection(SHAPES[shape]);
+        let mut head = head("/?q=authorization&access_token=1&page=2", &[]);
+        for (which, underscored, value) in &sent {
+            let name = if *underscored { CREDENTIALS[*which].replace('-', "_") } else { CREDENTIALS[*which].to_owned() };
+            head.headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        for name in &others {
+            head.headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), "kept".parse().unwrap());
+        }
+        strip(&mut head, &[], Some(&injection));
+        prop_assert_eq!(head.uri.query(), Some("q=authorization&page=2"));
+        prop_assert_eq!(head.headers.values().filter(|value| *value == "kept").count(), others.len());
+        prop_assert!(head.headers.iter().all(|(name, value)| value == "kept" || injection.owns_header(name)));
     }
 }

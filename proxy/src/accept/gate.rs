@@ -108,7 +108,7 @@ fn prove(line: &Line, door: Door, headers: &HeaderMap) -> Result<Option<Arc<Runn
     };
     proven.map_err(|unproven| match unproven {
         Unproven::TokenMissing | Unproven::WrongToken => Refusal::new(Code::CallerUnproven, unproven.to_string()),
-        Unproven::NoOwner | Unproven::SameUid => Refusal::new(Code::CallerRefused, unproven.to_string()),
+        Unproven::NoOwner | Unproven::SameUid | Unproven::OtherUid => Refusal::new(Code::CallerRefused, unproven.to_string()),
     })
 }
 

@@ -27,6 +27,7 @@ mod users;
 
 pub use task::{NewTask, RunningTask};
 
+use socket_owner::SocketOwners;
 use task::Tasks;
 use users::Users;
 
@@ -51,6 +52,8 @@ pub enum Unproven {
     NoOwner,
     /// It comes from the UID that keygress runs under.
     SameUid,
+    /// It comes over TCP to the listener of a task, and not from the UID that keygress, and so the task, runs under.
+    OtherUid,
     /// A task token was presented that no running task has.
     WrongToken,
     /// A task token is needed and none was presented.
@@ -62,6 +65,7 @@ impl fmt::Display for Unproven {
         f.write_str(match self {
             Self::NoOwner => "the kernel does not say whose connection this is",
             Self::SameUid => "the caller has the user id of keygress itself",
+            Self::OtherUid => "the listener belongs to a task of another user",
             Self::WrongToken => "no running task has this token",
             Self::TokenMissing => "a task token is needed and none was sent",
         })
@@ -87,13 +91,14 @@ struct Inner {
     proofs: Proofs,
     tasks: Tasks,
     users: Users,
+    owners: SocketOwners,
 }
 
 impl Callers {
     /// Starts without tasks.
     #[must_use]
     pub fn new(proofs: Proofs) -> Self {
-        Self(Arc::new(Inner { proofs, tasks: Tasks::default(), users: Users::system() }))
+        Self(Arc::new(Inner { proofs, tasks: Tasks::default(), users: Users::system(), owners: SocketOwners::default() }))
     }
 
     /// Begins a task: its token admits requests from now on. [`NewTask`] makes one.
@@ -107,20 +112,22 @@ impl Callers {
     }
 
     /// Proves the owner of a connection once, when it is accepted. `task_bound` says that the listener belongs to a task, which is the
-    /// proof then.
+    /// proof then; over TCP, where any user of the machine can connect, only for our own user.
     ///
     /// # Errors
-    /// [`Unproven::NoOwner`] where nothing is proven and no task is to prove it; [`Unproven::SameUid`].
+    /// [`Unproven::NoOwner`] where nothing is proven and no task is to prove it; [`Unproven::SameUid`]; [`Unproven::OtherUid`].
     pub fn connection(&self, peer: &Peer<'_>, task_bound: bool) -> Result<Caller, Unproven> {
         let proofs = &self.0.proofs;
         let process = match peer {
             Peer::Unix(stream) => process::of_unix(stream, &self.0.users),
-            Peer::Tcp { peer, local } => socket_owner::of_tcp(*peer, *local, &self.0.users),
+            Peer::Tcp { peer, local } => self.0.owners.of_tcp(*peer, *local, &self.0.users),
         };
         let proven_by_task = task_bound || proofs.require_task;
+        let own = process.as_ref().is_some_and(|process| is_our_own(process.uid));
         match &process {
+            None | Some(_) if task_bound && !own && matches!(peer, Peer::Tcp { .. }) => Err(Unproven::OtherUid),
             None if !proven_by_task => Err(Unproven::NoOwner),
-            Some(process) if is_our_own(process.uid) && !proven_by_task && !proofs.unsafe_same_uid => Err(Unproven::SameUid),
+            Some(_) if own && !proven_by_task && !proofs.unsafe_same_uid => Err(Unproven::SameUid),
             None | Some(_) => {
                 // Only a local caller shares our network namespace, hence our pod.
                 let pod = process.as_ref().and(proofs.pod.clone());
@@ -191,6 +198,17 @@ mod tests {
         assert_eq!(callers(loose).connection(&peer, false).unwrap_err(), Unproven::NoOwner);
         let caller = callers(Proofs { require_task: true, pod: Some(pod()), ..Proofs::default() }).connection(&peer, false).unwrap();
         assert_eq!(caller, Caller::default());
+    }
+
+    #[tokio::test]
+    async fn the_listener_of_a_task_is_for_our_own_user() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, peer) = listener.accept().await.unwrap();
+        let own = Peer::Tcp { peer, local: ours.local_addr().unwrap() };
+        assert!(callers(Proofs::default()).connection(&own, true).is_ok());
+        let foreign = Peer::Tcp { peer: "192.0.2.7:4000".parse().unwrap(), local: "192.0.2.1:3128".parse().unwrap() };
+        assert_eq!(callers(Proofs::default()).connection(&foreign, true).unwrap_err(), Unproven::OtherUid);
     }
 
     #[test]

@@ -1,9 +1,11 @@
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use arc_swap::ArcSwap;
 use keygress_policy::workload::Process;
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::SockDiagMessage;
@@ -28,23 +30,54 @@ const ANSWER_BYTES_MAX: usize = 4096;
 /// Any cookie: we know the socket by its addresses.
 const NO_COOKIE: [u8; 8] = [0xff; 8];
 
-/// The owner of the other end of a TCP connection on this machine, by the kernel's socket table (sock_diag(7)). `None` where the other
-/// end is not on this machine and in this network namespace, or is closed already.
-///
-/// The user is the one who made the socket. The process is the first one of that user that holds it, and is known only where we may
-/// look into that user's processes; a search that grows too long finds none.
-pub(super) fn of_tcp(peer: SocketAddr, local: SocketAddr, users: &Users) -> Option<Process> {
-    let (peer, local) = (canonical(peer), canonical(local));
-    if !peer.ip().is_loopback() && peer.ip() != local.ip() {
-        return None;
+/// How many users' last callers are remembered.
+const REMEMBERED_MAX: usize = 256;
+
+/// Finds who holds the other end of a TCP connection on this machine.
+#[derive(Default)]
+pub(super) struct SocketOwners {
+    /// The process that last held a socket of each user: it is looked at first, since looking at all takes a millisecond on a busy
+    /// machine. Never believed: it must hold the new socket too.
+    last: ArcSwap<HashMap<u32, Pid>>,
+}
+
+impl SocketOwners {
+    /// The owner of the other end of a connection, by the kernel's socket table (sock_diag(7)). `None` where the other end is not on
+    /// this machine and in this network namespace, or is closed already.
+    ///
+    /// The user is the one who made the socket. The process is one of that user that holds it, and is known only where we may look
+    /// into that user's processes; a search that grows too long finds none.
+    pub(super) fn of_tcp(&self, peer: SocketAddr, local: SocketAddr, users: &Users) -> Option<Process> {
+        let (peer, local) = (canonical(peer), canonical(local));
+        if !peer.ip().is_loopback() && peer.ip() != local.ip() {
+            return None;
+        }
+        let owner = owner(peer, local).ok()??;
+        let user = users.name(owner.uid);
+        let mut process = Process { uid: owner.uid, gid: None, pid: None, user, unit: None, container: None, executable: None };
+        if let Some(pinned) = self.holder(&owner) {
+            pinned.describe(&mut process);
+        }
+        Some(process)
     }
-    let owner = owner(peer, local).ok()??;
-    let mut process =
-        Process { uid: owner.uid, gid: None, pid: None, user: users.name(owner.uid), unit: None, container: None, executable: None };
-    if let Some(pinned) = holder(&owner) {
-        pinned.describe(&mut process);
+
+    fn holder(&self, owner: &Owner) -> Option<Pinned> {
+        let mut search = Search { wanted: format!("socket:[{}]", owner.inode), uid: owner.uid, descriptors: 0 };
+        let last = self.last.load().get(&owner.uid).copied();
+        if let Some(pinned) = last.and_then(|pid| search.pin(pid)) {
+            return Some(pinned);
+        }
+        let (pid, pinned) = search.all()?;
+        self.last.rcu(|last| {
+            let mut last = HashMap::clone(last);
+            if last.len() >= REMEMBERED_MAX {
+                last.clear();
+            }
+            last.insert(owner.uid, pid);
+            last
+        });
+        Some(pinned)
     }
-    Some(process)
 }
 
 /// An IPv4 address that a dual-stack socket shows as IPv6 is IPv4.
@@ -85,7 +118,8 @@ fn owner(source: SocketAddr, destination: SocketAddr) -> io::Result<Option<Owner
     socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;
     socket.send(&bytes, 0)?;
     let mut answer = Vec::with_capacity(ANSWER_BYTES_MAX);
-    socket.recv(&mut answer, 0)?;
+    // The kernel has answered before `send` returns: a worker never waits here.
+    socket.recv(&mut answer, libc::MSG_DONTWAIT)?;
     let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer).map_err(io::Error::other)?;
     let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(answer)) = answer.payload else { return Ok(None) };
     Ok(is_open_connection(&answer.header, source, destination).then_some(Owner { uid: answer.header.uid, inode: answer.header.inode }))
@@ -103,42 +137,55 @@ fn is_open_connection(found: &InetResponseHeader, source: SocketAddr, destinatio
     ends == (source, destination) && is_connected && found.inode != 0
 }
 
-/// The first process of the owner that holds the socket.
-fn holder(owner: &Owner) -> Option<Pinned> {
-    let wanted = format!("socket:[{}]", owner.inode);
-    let mut descriptors = 0;
-    let mut processes = 0;
-    for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
-        if !entry.metadata().is_ok_and(|metadata| metadata.uid() == owner.uid) {
-            continue;
-        }
-        processes += 1;
-        if processes > PROCESSES_MAX || descriptors > DESCRIPTORS_MAX {
-            return None;
-        }
-        if holds(&entry.path().join("fd"), &wanted, &mut descriptors)
-            && let Some(pinned) = Pinned::open(pid, owner.uid)
-            // Once more, now that its number cannot pass on.
-            && holds(Path::new(&pinned.path("fd")), &wanted, &mut descriptors)
-        {
-            return Some(pinned);
-        }
-    }
-    None
+/// The search for the process of one user that holds one socket.
+struct Search {
+    wanted: String,
+    uid: u32,
+    descriptors: usize,
 }
 
-fn holds(folder: &Path, wanted: &str, descriptors: &mut usize) -> bool {
-    let Ok(entries) = fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| {
-        *descriptors += 1;
-        *descriptors <= DESCRIPTORS_MAX && fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted)
-    })
+impl Search {
+    /// Looks through all processes of the user.
+    fn all(&mut self) -> Option<(Pid, Pinned)> {
+        let mut processes = 0;
+        for entry in fs::read_dir("/proc").ok()?.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
+            if !entry.metadata().is_ok_and(|metadata| metadata.uid() == self.uid) {
+                continue;
+            }
+            processes += 1;
+            if processes > PROCESSES_MAX || self.descriptors > DESCRIPTORS_MAX {
+                return None;
+            }
+            if self.holds(&entry.path().join("fd"))
+                && let Some(pinned) = self.pin(pid)
+            {
+                return Some((pid, pinned));
+            }
+        }
+        None
+    }
+
+    /// Pins a process and looks whether it holds the socket, in this order: its number cannot pass on in between.
+    fn pin(&mut self, pid: Pid) -> Option<Pinned> {
+        let pinned = Pinned::open(pid, self.uid)?;
+        let holds = self.holds(Path::new(&pinned.path("fd")));
+        (holds && pinned.is_alive()).then_some(pinned)
+    }
+
+    fn holds(&mut self, folder: &Path) -> bool {
+        let Ok(entries) = fs::read_dir(folder) else { return false };
+        entries.flatten().any(|entry| {
+            self.descriptors += 1;
+            self.descriptors <= DESCRIPTORS_MAX && fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == self.wanted.as_str())
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::process::{Command, Stdio};
 
     use super::*;
 
@@ -150,7 +197,11 @@ mod tests {
     }
 
     fn of(ours: &TcpStream) -> Option<Process> {
-        of_tcp(ours.peer_addr().unwrap(), ours.local_addr().unwrap(), &Users::system())
+        of_ends(ours.peer_addr().unwrap(), ours.local_addr().unwrap())
+    }
+
+    fn of_ends(peer: SocketAddr, local: SocketAddr) -> Option<Process> {
+        SocketOwners::default().of_tcp(peer, local, &Users::system())
     }
 
     #[test]
@@ -164,6 +215,21 @@ mod tests {
     }
 
     #[test]
+    fn who_held_the_last_socket_must_hold_this_one_too() {
+        let (ours, _theirs) = connected("127.0.0.1:0", "127.0.0.1");
+        let owners = SocketOwners::default();
+        let find = || owners.of_tcp(ours.peer_addr().unwrap(), ours.local_addr().unwrap(), &Users::system()).unwrap().pid;
+        let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let wrong = Pid::from_raw(other.id().try_into().unwrap()).unwrap();
+        owners.last.store(HashMap::from([(rustix::process::getuid().as_raw(), wrong)]).into());
+        assert_eq!(find(), Some(std::process::id()));
+        assert_eq!(owners.last.load().values().copied().collect::<Vec<_>>(), [rustix::process::getpid()]);
+        assert_eq!(find(), Some(std::process::id()));
+        drop(other.stdin.take());
+        other.wait().unwrap();
+    }
+
+    #[test]
     fn a_caller_that_has_hung_up_is_nobody() {
         let (ours, theirs) = connected("127.0.0.1:0", "127.0.0.1");
         drop(theirs);
@@ -174,11 +240,11 @@ mod tests {
     fn a_listener_on_the_callers_port_is_not_the_caller() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = listener.local_addr().unwrap();
-        assert_eq!(of_tcp(peer, "127.0.0.1:9".parse().unwrap(), &Users::system()), None);
+        assert_eq!(of_ends(peer, "127.0.0.1:9".parse().unwrap()), None);
     }
 
     #[test]
     fn a_connection_from_another_machine_has_no_owner_here() {
-        assert_eq!(of_tcp("192.0.2.1:5".parse().unwrap(), "192.0.2.2:6".parse().unwrap(), &Users::system()), None);
+        assert_eq!(of_ends("192.0.2.1:5".parse().unwrap(), "192.0.2.2:6".parse().unwrap()), None);
     }
 }

@@ -21,17 +21,21 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, anyhow};
+use zeroize::Zeroizing;
 
 use super::serve::{self, Running};
+use crate::accept::{self, Accepting, Listen};
 use crate::audit::Sink;
+use crate::caller::RunningTask;
 use crate::config::Settings;
 use crate::credentials::Ended;
 use bundle::Bundle;
-use environment::Environment;
+use environment::{Environment, Given};
 use signals::Signals;
 use summary::Tally;
 use task::NewTask;
@@ -90,24 +94,38 @@ async fn wrap(args: &Args) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let (sink, ledger) = Ledger::open(args.audit.clone());
     let running = serve::start(settings(args, sink)).await?;
-    let snapshot = running.shared.live.load();
-    let task = NewTask::new(&snapshot.policy, args.labels.iter().cloned().collect()).map_err(|_| anyhow!("no randomness"))?;
+    let shared = Arc::clone(&running.shared);
+    let policy = shared.live.load();
+    let NewTask { running: task, token, placeholders } =
+        NewTask::new(&policy.policy, args.labels.iter().cloned().collect()).map_err(|_| anyhow!("no randomness"))?;
+    let task = shared.callers.begin(task);
+    let id = task.task.id.clone();
+    let routes = accept::start(&shared, &routes(task))?;
     let bundle = Bundle::write(&running.ca_pem, &args.trust_ca)?;
     let address = running.tcp.first().context("no listener")?;
-    let proxy_url = zeroize::Zeroizing::new(format!("http://task:{}@{address}", task.token.as_str()));
-    let environment = Environment::new(&task, &proxy_url, &bundle, &snapshot.policy, &args.no_proxy);
-    drop(snapshot);
-    let id = task.running.task.id.clone();
+    let environment = Environment::new(&Given {
+        task: &id,
+        proxy_url: &Zeroizing::new(format!("http://task:{}@{address}", token.as_str())),
+        routes_url: &format!("http://{}", routes.tcp.first().context("no listener")?),
+        placeholders: &placeholders,
+        bundle: &bundle,
+        policy: &policy.policy,
+        direct: &args.no_proxy,
+    });
     if !args.quiet {
         banner(&id, &address.to_string(), &bundle)?;
     }
-    running.shared.callers.begin(task.running);
     let status = execute(&args.command, &environment, &mut signals).await;
-    let ended = end(running, &id).await;
+    let ended = end(running, routes, &id).await;
     if !args.quiet {
         summarise(&id, ledger.tally()?, ended, begun.elapsed())?;
     }
     exit_code(status, &args.command)
+}
+
+/// A second listener that needs no token, for clients that cannot send one: it is this task's, and takes only our own user.
+fn routes(task: Arc<RunningTask>) -> Listen {
+    Listen { tcp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], workers: 1, task: Some(task), ..Listen::default() }
 }
 
 /// A proxy for this one task. The command runs under our own user: that is what makes a plain run cooperative.
@@ -135,9 +153,11 @@ async fn execute(command: &[OsString], environment: &Environment, signals: &mut 
 }
 
 /// Ends the task: its token is refused and its leases are revoked; then the proxy stops.
-async fn end(running: Running, id: &str) -> Ended {
+async fn end(running: Running, routes: Accepting, id: &str) -> Ended {
     running.shared.callers.end(id);
     let task = running.shared.credentials.end_task(id).await;
+    // A worker that panicked has closed its connections already.
+    let _ = tokio::task::spawn_blocking(|| routes.drain(DRAIN_GRACE)).await;
     let rest = running.stop().await;
     Ended { revoked: task.revoked + rest.revoked, dropped: task.dropped + rest.dropped, failed: task.failed + rest.failed }
 }

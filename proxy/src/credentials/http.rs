@@ -109,7 +109,13 @@ impl Endpoint {
             return Err(wrong("is not `https`: a secret goes there, so only loopback may be plain `http`"));
         }
         let port = match authority.as_str().strip_prefix(authority.host()) {
-            Some("") => u16::from(tls) * 363 + 80,
+            Some("") => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
             Some(_) | None => authority.port_u16().filter(|port| *port > 0).ok_or_else(|| wrong("has no valid port"))?,
         };
         let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));

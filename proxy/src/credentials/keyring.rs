@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::fingerprint::Fingerprints;
 use super::lease::{REVOCATION_TIME, end_all};
+use super::slot::WAIT_MAX;
 use super::{Ended, Holder, Slot, Tools};
 use crate::audit::{Audit, Event};
 use crate::metrics::Metrics;
@@ -76,7 +77,20 @@ struct Known {
     /// Keeps the address from being used again.
     credential: Weak<Credential>,
     definition: Arc<str>,
-    retired: bool,
+    standing: Standing,
+}
+
+/// What the policies that came into force say of a credential.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// No policy has come into force since a request named it: the request saw one that is still to come.
+    New,
+    /// One came into force without it, perhaps late, after the request saw the next one. Not a second time.
+    Spared,
+    /// It is in the policy in force.
+    InForce,
+    /// It is not.
+    Retired,
 }
 
 #[derive(Default)]
@@ -118,7 +132,7 @@ impl Credentials {
         let known = table.known(credential);
         let key = SlotKey { credential: credential.name.clone(), definition: Arc::clone(&known.definition), holder };
         let refused = match &key.holder {
-            _ if known.retired => Some(LEFT_POLICY),
+            _ if known.standing == Standing::Retired => Some(LEFT_POLICY),
             _ if table.stopping => Some(STOPPING),
             Holder::Task(task) if table.ended_tasks.contains(task) => Some(TASK_ENDED),
             Holder::Shared | Holder::Task(_) | Holder::Workload(_) => None,
@@ -149,10 +163,13 @@ impl Credentials {
         self.core.in_background(self.finish(gone));
         let slots: Vec<_> = statics.iter().map(|credential| self.slot(credential, Holder::Shared)).collect();
         slots.iter().for_each(Slot::begin);
-        for slot in slots {
-            // A failure is logged where it happens, and told by `missing`.
-            let _ = slot.wait().await;
-        }
+        let all = async {
+            for slot in slots {
+                // A failure is logged where it happens, and told by `missing`.
+                let _ = slot.wait().await;
+            }
+        };
+        let _ = tokio::time::timeout(WAIT_MAX, all).await;
     }
 
     /// Whether every static credential of the policy in force has a value: part of readiness. Names those that have none.
@@ -229,7 +246,7 @@ impl Table {
         self.known.entry(Arc::as_ptr(credential).addr()).or_insert_with(|| Known {
             credential: Arc::downgrade(credential),
             definition: definition(credential),
-            retired: false,
+            standing: Standing::New,
         })
     }
 
@@ -237,11 +254,19 @@ impl Table {
     fn adopt(&mut self, credentials: Vec<Arc<Credential>>) -> Vec<Arc<Slot>> {
         self.known.retain(|_, known| known.credential.strong_count() > 0);
         let valid: HashSet<Arc<str>> = credentials.iter().map(|credential| Arc::clone(&self.known(credential).definition)).collect();
+        let mut spared = HashSet::new();
         for known in self.known.values_mut() {
-            known.retired = !valid.contains(&known.definition);
+            known.standing = match known.standing {
+                _ if valid.contains(&known.definition) => Standing::InForce,
+                Standing::New => Standing::Spared,
+                Standing::Spared | Standing::InForce | Standing::Retired => Standing::Retired,
+            };
+            if known.standing == Standing::Spared {
+                spared.insert(Arc::clone(&known.definition));
+            }
         }
         self.current = credentials;
-        self.end_slots(LEFT_POLICY, |key| !valid.contains(&key.definition))
+        self.end_slots(LEFT_POLICY, |key| !valid.contains(&key.definition) && !spared.contains(&key.definition))
     }
 
     fn end_task(&mut self, task: &str) -> Vec<Arc<Slot>> {

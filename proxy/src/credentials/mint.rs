@@ -40,8 +40,7 @@ pub(super) async fn mint(
         fetched = provider.fetch(&core.tools) => fetched,
         _ = given_up => return Err("nobody wants it any more".to_owned()),
     };
-    core.metrics.mint(provider.kind(), fetched.is_ok());
-    let Fetched { material, lifetime } = fetched?;
+    let Fetched { material, lifetime } = fetched.inspect_err(|_| core.metrics.mint(provider.kind(), false))?;
     let schedule = match lifetime {
         Some(lifetime) => Some(Schedule::renewed(began, lifetime)),
         None => terms(credential, began)?,
@@ -50,6 +49,7 @@ pub(super) async fn mint(
     if lifetime.is_none() && current.load().as_ref().is_some_and(|ready| ready.fingerprint == fingerprint) {
         return Ok(Minted::Same);
     }
+    core.metrics.mint(provider.kind(), true);
     let rendered = credential.injection.render(&material);
     let lease = Arc::new(Lease {
         id: random_name(),

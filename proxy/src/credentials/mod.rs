@@ -1,4 +1,4 @@
-//! 4 · Credentials kept ready. Off the request path a [`Slot`] fetches, renews and revokes; on it a request takes what is ready.
+//! 4 · Credentials kept ready. Off the request path a slot fetches, renews and revokes; on it a request takes what is ready.
 
 /// All slots and leases of the process: which slot belongs to whom, and when it ends.
 mod keyring;
@@ -63,7 +63,7 @@ pub use keyring::Credentials;
 pub use slot::Slot;
 pub use tools::Tools;
 
-/// The list of providers: the YAML key is the file. A new one is its file, its line here and its line in [`Source::provider`].
+/// The list of providers: the YAML key is the file. A new one is its file, its line here and its line in `Source::provider`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {

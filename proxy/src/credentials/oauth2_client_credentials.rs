@@ -118,7 +118,10 @@ impl Provider for Oauth2ClientCredentials {
         let scopes = self.scope.iter().filter(|scope| !is_scope(scope)).map(|scope| {
             (format!("`{scope}` is not one scope"), "write a list of scopes without spaces, such as `[read, write]`".to_owned())
         });
-        urls.chain(secret).chain(id).chain(scopes).collect()
+        let resource = self.resource.iter().filter(|resource| !is_resource(resource)).map(|resource| {
+            (format!("`{resource}` is no absolute URI"), "write an URI without fragment, such as `https://api.example.com`".to_owned())
+        });
+        urls.chain(secret).chain(id).chain(scopes).chain(resource).collect()
     }
 
     fn variables(&self) -> Vec<&str> {
@@ -253,6 +256,13 @@ fn status(answer: &Answer) -> String {
         None if answer.status.is_redirection() => format!("{number}: redirects are not followed"),
         None => number.to_string(),
     }
+}
+
+/// RFC 8707, section 2.
+fn is_resource(text: &str) -> bool {
+    let is_scheme = |scheme: &str| scheme.starts_with(|first: char| first.is_ascii_alphabetic());
+    text.split_once(':').is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty())
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
 /// RFC 6749, section 3.3.

@@ -18,7 +18,7 @@ use crate::Credential;
 use crate::audit::Kind;
 
 /// Nobody waits longer for a credential.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// An upstream that answers 401 to everything makes us fetch no more often than this.
 const INVALIDATION_PAUSE: Duration = Duration::from_secs(10);

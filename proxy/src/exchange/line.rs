@@ -115,12 +115,12 @@ impl Line {
     /// How this policy sees the caller; kept while policy and task stay the same.
     ///
     /// # Errors
-    /// [`Code::CallerUnproven`] where the task has ended.
+    /// [`Code::TaskEnded`].
     pub fn sight(&self, snapshot: &Snapshot, task: Option<Arc<RunningTask>>) -> Result<Rc<Sight>, Refusal> {
         if let Some(task) = &task
             && !task.is_running()
         {
-            return Err(Refusal::new(Code::CallerUnproven, "the task of this connection has ended"));
+            return Err(Refusal::new(Code::TaskEnded, "the task of this connection has ended"));
         }
         let mut kept = self.sight.borrow_mut();
         if let Some(sight) = &*kept

@@ -203,7 +203,7 @@ fn a_server_name_other_than_the_connect_target_gets_no_handshake() {
 fn what_goes_out_is_framed_anew_and_carries_one_credential() {
     let ground = Ground::new();
     let row = "POST https://{}/mirror HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer theirs\r\nAuthorization: Basic eA==\r\nCookie: session=theirs\r\n\
-               X-Api-Key: theirs\r\nConnection: authorization, x-mine, close\r\nX-Mine: 1\r\nProxy-Authorization: Basic dGFzazp4\r\n\
+               X-Api-Key: theirs\r\nConnection: authorization, x-mine, close\r\nX-Mine: 1\r\n\
                X-HTTP-Method-Override: DELETE\r\nX-Original-URL: /admin\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nTE: gzip\r\n\
                Transfer-Encoding: chunked\r\nContent-Length: 3\r\nTrailer: x-kept, authorization\r\n\r\n\
                5\r\nhello\r\n0\r\nx-kept: yes\r\nauthorization: Bearer trailing\r\n\r\n";
@@ -228,6 +228,14 @@ fn what_goes_out_is_framed_anew_and_carries_one_credential() {
         let trailers = seen.trailers.unwrap_or_default();
         assert!(!trailers.contains_key("authorization"), "{trailers:?}");
     }
+}
+
+#[test]
+fn a_task_token_that_no_task_has_is_asked_for_again() {
+    let ground = Ground::new();
+    let row = ground.fill("GET https://{}/x HTTP/1.1\r\nHost: {}\r\nProxy-Authorization: Basic dGFzazp4\r\n\r\n");
+    assert_refused(&conversation(ground.plain(), &row), 407, "caller_unproven", &row);
+    assert!(ground.echo.seen().is_empty());
 }
 
 #[test]

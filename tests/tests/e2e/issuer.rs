@@ -84,7 +84,7 @@ fn a_token_is_minted_once_and_revoked_at_the_stop() {
     assert!(!lines.contains(&tokens[0]) && !lines.contains(&world.issuer.basic_secret), "{lines}");
     let records = world.proxy.records().unwrap();
     let activities: Vec<_> = records.iter().map(|record| record["activity"].as_str().unwrap()).collect();
-    assert_eq!(activities, ["issued", "used", "used", "revoked"], "{lines}");
+    assert_eq!(activities, ["policy_loaded", "issued", "used", "used", "revoked"], "{lines}");
 }
 
 #[test]

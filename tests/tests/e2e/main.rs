@@ -19,6 +19,12 @@ mod runtimes;
 /// gRPC on the C core.
 mod grpc;
 
+/// Who calls.
+mod callers;
+
+/// One command, its placeholders and its end.
+mod run;
+
 /// `git clone` inside `keygress run`.
 mod git;
 
@@ -30,6 +36,9 @@ mod reload;
 
 /// What goes wrong outside.
 mod bad_input;
+
+/// What the README shows.
+mod readme;
 
 /// What is on record.
 mod records;

@@ -6,7 +6,7 @@ use crate::world::{World, policy, rule};
 fn a_change_of_the_file_is_in_force_without_a_restart() {
     let world = World::new();
     assert_eq!(world.curl(&[&world.url("/hello")]).0.status, 200);
-    let narrower = rule(world.echo.port).replace("GET /hello, ", "");
+    let narrower = rule(world.echo.port).replace("GET /hello, GET /hello/**, ", "");
     world.proxy.rewrite(&policy(&world.site, &world.key, &narrower)).unwrap();
     world.curl(&[&world.url("/hello")]).0.is_denied().unwrap();
     world.injected(1);
@@ -16,7 +16,7 @@ fn a_change_of_the_file_is_in_force_without_a_restart() {
 fn one_connection_sees_the_new_policy_with_its_next_request() {
     let world = World::new();
     let wider = rule(world.echo.port);
-    let narrower = wider.replace("GET /hello, ", "");
+    let narrower = wider.replace("GET /hello, GET /hello/**, ", "");
     // One curl, one connection: the first URL is answered under the old policy, the second is held back by `/events` until the new one is in force.
     let mut curl = world.curl_command();
     curl.args(["--write-out", "%{http_code} ", "--output", "/dev/null", "--http1.1", &world.url("/events")]);

@@ -7,8 +7,8 @@ use anyhow::Context;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
 
-/// The longest wait for an event.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest wait for anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One audit record.
 pub(super) struct Record {

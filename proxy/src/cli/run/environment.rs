@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use crate::Policy;
 
 use super::bundle::Bundle;
-use super::task::NewTask;
 
 /// Where clients look for the proxy. Both spellings: curl reads only the lower-case `http_proxy`, gRPC only the lower-case `https_proxy`.
 const PROXY: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KEYGRESS_PROXY"];
@@ -41,23 +40,42 @@ pub(super) struct Environment {
     pub(super) removed: Vec<String>,
 }
 
+/// What an environment is made from.
+pub(super) struct Given<'g> {
+    /// Id of the task.
+    pub(super) task: &'g str,
+    /// The proxy, with the task's token.
+    pub(super) proxy_url: &'g str,
+    /// The base URL of routes, for clients that ignore proxy variables.
+    pub(super) routes_url: &'g str,
+    /// Environment variable → placeholder.
+    pub(super) placeholders: &'g BTreeMap<String, String>,
+    /// The certificates to trust.
+    pub(super) bundle: &'g Bundle,
+    /// The policy, for what its providers read.
+    pub(super) policy: &'g Policy,
+    /// Hosts that the command reaches without the proxy.
+    pub(super) direct: &'g [String],
+}
+
 impl Environment {
-    /// The environment for `task` behind a proxy at this URL. `direct` lists hosts that the command reaches without the proxy.
-    pub(super) fn new(task: &NewTask, proxy_url: &str, bundle: &Bundle, policy: &Policy, direct: &[String]) -> Self {
+    /// The environment of a command.
+    pub(super) fn new(given: &Given<'_>) -> Self {
         let mut set = BTreeMap::new();
-        set.extend(PROXY.iter().map(|name| ((*name).to_owned(), OsString::from(proxy_url))));
-        set.extend(ROOTS.iter().map(|name| ((*name).to_owned(), bundle.all.clone().into_os_string())));
-        set.extend(EXTRA_ROOTS.iter().map(|name| ((*name).to_owned(), bundle.ca.clone().into_os_string())));
-        set.extend(task.placeholders.iter().map(|(name, value)| (name.clone(), OsString::from(value))));
-        set.insert("KEYGRESS_TASK".to_owned(), OsString::from(&task.running.task.id));
+        set.extend(PROXY.iter().map(|name| ((*name).to_owned(), OsString::from(given.proxy_url))));
+        set.extend(ROOTS.iter().map(|name| ((*name).to_owned(), given.bundle.all.clone().into_os_string())));
+        set.extend(EXTRA_ROOTS.iter().map(|name| ((*name).to_owned(), given.bundle.ca.clone().into_os_string())));
+        set.extend(given.placeholders.iter().map(|(name, value)| (name.clone(), OsString::from(value))));
+        set.insert("KEYGRESS_TASK".to_owned(), OsString::from(given.task));
+        set.insert("KEYGRESS_ROUTES".to_owned(), OsString::from(given.routes_url));
         // Node 22.21 and later read the proxy variables only when told to.
         set.insert("NODE_USE_ENV_PROXY".to_owned(), OsString::from("1"));
-        if !direct.is_empty() {
-            set.insert("NO_PROXY".to_owned(), OsString::from(direct.join(",")));
-            set.insert("no_proxy".to_owned(), OsString::from(direct.join(",")));
+        if !given.direct.is_empty() {
+            set.insert("NO_PROXY".to_owned(), OsString::from(given.direct.join(",")));
+            set.insert("no_proxy".to_owned(), OsString::from(given.direct.join(",")));
         }
         let mut removed: Vec<String> = DETOURS.iter().map(|name| (*name).to_owned()).collect();
-        removed.extend(read_by_providers(policy));
+        removed.extend(read_by_providers(given.policy));
         Self { set, removed }
     }
 

@@ -1,4 +1,4 @@
-//! The end of a task, of a credential, of the process.
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::issuer::Behaviour;
 use super::*;
@@ -34,6 +34,40 @@ async fn nothing_is_served_from_the_moment_of_the_call() {
     assert_eq!(world.credentials.slot(&credential, task("t")).wait().await.unwrap_err().reason, why);
     ending.await;
     assert_eq!(world.issuer.token_calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_served_after_the_call_however_many_ask_at_that_moment() {
+    let world = World::new().await;
+    let credential = world.revocable();
+    for round in 0..50 {
+        let name = format!("task-{round}");
+        let slot = world.credentials.slot(&credential, task(&name));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (slot, is_over) = (Arc::clone(&slot), Arc::clone(&is_over));
+            asking.spawn(async move {
+                loop {
+                    let was_over = is_over.load(Ordering::SeqCst);
+                    let answer = slot.wait().await;
+                    if was_over {
+                        return answer.is_err();
+                    }
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        // In half of the rounds the end meets the first fetch, in the others a value in use.
+        if round % 2 == 0 {
+            slot.wait().await.unwrap();
+        }
+        let ending = world.credentials.end_task(&name);
+        is_over.store(true, Ordering::SeqCst);
+        assert!(asking.join_all().await.into_iter().all(|refused| refused), "round {round}");
+        ending.await;
+        assert_eq!(world.issuer.alive().len(), 0, "round {round}");
+    }
 }
 
 #[tokio::test]
@@ -170,4 +204,29 @@ async fn slots_that_hold_nothing_are_forgotten() {
     }
     assert!(world.credentials.slots_held() <= 64, "{}", world.credentials.slots_held());
     assert_eq!(world.credentials.end_task("kept").await, ended(1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_policy_that_comes_into_force_late_ends_nothing_of_the_next_one() {
+    let world = World::new().await;
+    let next = credential("api", &world.oauth(", scope: [read]"));
+    let slot = world.credentials.slot(&next, task("t"));
+    slot.wait().await.unwrap();
+    world.credentials.adopt_all(vec![world.revocable()]).await;
+    assert!(slot.ready().is_some());
+    world.credentials.adopt_all(vec![Arc::clone(&next)]).await;
+    assert!(Arc::ptr_eq(&slot, &world.credentials.slot(&next, task("t"))));
+    assert!(slot.ready().is_some());
+}
+
+#[tokio::test]
+async fn a_policy_that_never_came_into_force_keeps_its_leases_for_one_more_at_most() {
+    let world = World::new().await;
+    let skipped = credential("api", &world.oauth(", scope: [read]"));
+    let slot = world.credentials.slot(&skipped, task("t"));
+    slot.wait().await.unwrap();
+    world.credentials.adopt_all(vec![world.revocable()]).await;
+    world.credentials.adopt_all(vec![world.revocable()]).await;
+    assert!(slot.ready().is_none());
+    assert!(world.credentials.slot(&skipped, task("t")).wait().await.is_err());
 }

@@ -1,5 +1,3 @@
-//! `file`: read ahead, read again, and missing.
-
 use std::os::unix::fs::symlink;
 
 use jiff::ToSpan;

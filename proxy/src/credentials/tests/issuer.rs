@@ -1,5 +1,3 @@
-//! An OAuth issuer on loopback: it follows RFC 6749 (client credentials) and RFC 7009, counts, and can be told to misbehave.
-
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;

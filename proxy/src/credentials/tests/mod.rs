@@ -1,13 +1,28 @@
 //! The promises of this stage, against an issuer that speaks real HTTP and an audit that really chains.
 
-mod ending;
-mod files;
-mod issuer;
-mod oauth2;
-mod programs;
+/// The list as the policy spells it.
 mod shape;
-mod slots;
+
+/// `exec`: real programs.
+mod programs;
+
+/// `file`: read ahead, read again, and missing.
+mod files;
+
+/// `oauth2_client_credentials` on the wire.
+mod oauth2;
+
+/// The HTTP client of the providers over TLS.
 mod tls;
+
+/// Ready, wait, renew, invalidate.
+mod slots;
+
+/// The end of a task, of a credential, of the process.
+mod ending;
+
+/// An OAuth issuer on loopback: it follows RFC 6749 (client credentials) and RFC 7009, counts, and can be told to misbehave.
+mod issuer;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,3 @@
-//! `oauth2_client_credentials` on the wire.
-
 use keygress_policy::Source as _;
 
 use super::issuer::Behaviour;
@@ -140,11 +138,12 @@ fn what_is_wrong_with_the_shape_is_said_when_the_policy_loads() {
     };
     assert_eq!(complaints("token_url: \"https://issuer.test/token\""), Vec::<String>::new());
     assert_eq!(
-        complaints("token_url: \"http://issuer.test/token\", revocation_url: revoke, scope: [\"a b\"]"),
+        complaints("token_url: \"http://issuer.test/token\", revocation_url: revoke, scope: [\"a b\"], resource: \"api#x\""),
         [
             "`http://issuer.test/token` is not `https`: a secret goes there, so only loopback may be plain `http`",
             "`revoke` is not a whole URL",
             "`a b` is not one scope",
+            "`api#x` is no absolute URI",
         ]
     );
     let misspelt = "oauth2_client_credentials: { token_uri: x, client_id: id, client_secret: { file: /run/secret } }";

@@ -1,5 +1,3 @@
-//! `exec`: real programs.
-
 use keygress_policy::Source as _;
 
 use super::*;

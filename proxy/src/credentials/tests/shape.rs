@@ -1,5 +1,3 @@
-//! The list as the policy spells it.
-
 use keygress_policy::Source as _;
 
 use super::*;

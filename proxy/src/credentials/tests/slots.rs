@@ -1,5 +1,3 @@
-//! Ready, wait, renew, invalidate.
-
 use super::issuer::Behaviour;
 use super::*;
 
@@ -25,6 +23,26 @@ async fn a_ready_value_is_served_without_another_call() {
     let first = slot.wait().await.unwrap();
     assert!(Arc::ptr_eq(&slot.ready().unwrap(), &first));
     assert!(Arc::ptr_eq(&slot.wait().await.unwrap(), &first));
+}
+
+#[tokio::test]
+async fn the_record_of_an_issue_says_what_for_whom_and_how_long() {
+    let world = World::new().await;
+    let ready = world.credentials.slot(&credential("api", &world.oauth("")), task("t")).wait().await.unwrap();
+    let line = world.records.lock().unwrap().try_recv().unwrap();
+    let ours = &serde_json::from_str::<serde_json::Value>(&line).unwrap()["keygress"];
+    assert_eq!((ours["credential"].as_str(), ours["task"].as_str(), ours["expires_in"].as_u64()), (Some("api"), Some("t"), Some(3600)));
+    assert_eq!((ours["lease"].as_str(), ours["fingerprint"].as_str()), (Some(&*ready.lease), Some(&*ready.fingerprint)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_5_seconds() {
+    let world = World::new().await;
+    let slow = credential("slow", "exec: { command: [sleep, \"1000\"], timeout: 60s }");
+    let begun = tokio::time::Instant::now();
+    let unavailable = world.credentials.slot(&slow, task("t")).wait().await.unwrap_err();
+    assert_eq!(unavailable.reason, "credential `slow` is not available: its provider did not answer within 5 s");
+    assert!((Duration::from_secs(5)..Duration::from_millis(5100)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -1,5 +1,3 @@
-//! The HTTP client of the providers over TLS.
-
 use hyper::HeaderMap;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};

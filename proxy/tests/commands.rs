@@ -1,0 +1,118 @@
+//! `check`, `test`, `explain` and `schema`: what they print, for people and for machines, and their exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+
+use std::process::Command;
+
+const POLICY: &str = "\
+version: 1
+workloads:
+  job: { task: { labels: { kind: ci } } }
+credentials:
+  key:
+    owner: you@example.com
+    static: { reason: a test, expires: 2099-12-31 }
+    source: { file: /run/secrets/key }
+    inject: bearer
+    only_to: [api.example.com]
+rules:
+  read:
+    from: [job]
+    to: https://api.example.com
+    allow: ['GET /things/{id}']
+    credential: key
+tests:
+  - { request: GET https://api.example.com/things/1, from: job, expect: { rule: read, credential: key } }
+  - { request: PUT https://api.example.com/things/1, from: job, expect: deny }
+";
+
+/// Standard output, standard error and exit code of a command over this policy, whose file name is `policy.yaml`.
+fn keygress(arguments: &[&str], policy: &str) -> (String, String, i32) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_keygress")).args(arguments).current_dir(folder.path()).output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap(), output.status.code().unwrap())
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_policy_without_problem_is_summed_up() {
+    assert_eq!(keygress(&["check", "policy.yaml"], POLICY), ("ok: 1 rule, 1 credential, 0 warnings\n".into(), String::new(), 0));
+}
+
+#[test]
+fn every_problem_is_shown_with_its_place_and_remedy() {
+    let broken = POLICY.replace("credential: key\n", "credential: kye\n").replace("inject: bearer", "inject: basic");
+    let (out, err, code) = keygress(&["check", "policy.yaml"], &broken);
+    assert!(out.starts_with("rejected: 2 errors, "), "{out}");
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("policy.yaml:9:13") && err.contains("policy.yaml:16:17") && err.contains("`kye`") && err.contains("help: "),
+        "{err}"
+    );
+    assert!(!err.contains('\x1b'), "colour without a terminal: {err}");
+
+    let (out, err, code) = keygress(&["check", "--format", "json", "policy.yaml"], &broken);
+    assert_eq!((err.as_str(), code), ("", 1));
+    let result = json(&out);
+    assert_eq!((&result["ok"], result["problems"].as_array().unwrap().len()), (&false.into(), 2));
+    assert_eq!(result["problems"][1]["place"], serde_json::json!({ "file": "policy.yaml", "line": 16, "column": 17 }));
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_is_named() {
+    let (_, err, code) = keygress(&["check", "other.yaml"], POLICY);
+    assert!(err.starts_with("error: ") && err.contains("other.yaml"), "{err}");
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn a_failed_test_says_what_came_instead_and_where_it_stands() {
+    let (out, _, code) = keygress(&["test", "policy.yaml"], POLICY);
+    assert!(out.ends_with("\n2 tests: 2 passed, 0 failed\n"), "{out}");
+    assert_eq!(code, 0);
+
+    let (out, _, code) = keygress(&["test", "policy.yaml"], &POLICY.replace("expect: deny", "expect: allow"));
+    assert!(out.contains("FAIL  PUT https://api.example.com/things/1 from job\n"), "{out}");
+    assert!(out.contains("      --> policy.yaml:19:") && out.ends_with("\n2 tests: 1 passed, 1 failed\n"), "{out}");
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn a_policy_without_tests_does_not_pass_them() {
+    let without = POLICY.split("tests:").next().unwrap();
+    assert_eq!(keygress(&["test", "policy.yaml"], without), ("no tests: the policy has no `tests:`\n".into(), String::new(), 1));
+}
+
+#[test]
+fn a_decision_is_explained() {
+    let explain =
+        |method: &str, url: &str, rest: &[&str]| keygress(&[&["explain", method, url, "--policy", "policy.yaml"], rest].concat(), POLICY);
+    let (out, _, code) = explain("GET", "https://api.example.com/things/1?secret=no", &["--from", "job"]);
+    assert!(out.starts_with("allow  GET https://api.example.com/things/1 from job\n") && out.contains("credential  key\n"), "{out}");
+    assert_eq!(code, 0);
+
+    let (out, _, code) = explain("PUT", "https://api.example.com/things/1", &["--from", "job", "--format", "json"]);
+    let result = json(&out);
+    assert_eq!((&result["decision"], &result["rules"][0]["rule"], code), (&"deny".into(), &"read".into(), 0));
+
+    let (_, err, code) = explain("GET", "https://api.example.com/things/1", &["--from", "jbo"]);
+    assert!(err.starts_with("error: ") && err.contains("`jbo`"), "{err}");
+    assert_eq!(code, 1);
+
+    for url in ["ftp://api.example.com/", "/things/1", "https://user@api.example.com/", "https://api.example.com:0443/"] {
+        let (_, err, code) = explain("GET", url, &["--from", "job"]);
+        assert!(err.starts_with("error: "), "{url}: {err}");
+        assert_eq!(code, 1, "{url}");
+    }
+}
+
+#[test]
+fn the_schema_is_a_schema_and_knows_the_providers() {
+    let (out, _, code) = keygress(&["schema"], POLICY);
+    assert!(json(&out)["properties"]["rules"].is_object(), "{out}");
+    assert!(out.contains("oauth2_client_credentials"));
+    assert_eq!(code, 0);
+}
