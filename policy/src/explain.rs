@@ -223,7 +223,7 @@ fn reason(rule: &Rule, terms: &Terms, question: &Question<'_>) -> RuleReason {
     } else if terms.except.iter().any(|except| except.matches(question.method, question.path)) {
         (true, "`except` matches: it refuses the request".to_owned())
     } else if !terms.allow.iter().any(|allow| allow.matches(question.method, question.path)) {
-        (false, "`allow` lists neither this method nor path together".to_owned())
+        (false, "no entry of `allow` matches this method and path".to_owned())
     } else if rule.credential.is_some() {
         (true, "it allows the request and puts a credential on".to_owned())
     } else {

@@ -74,13 +74,17 @@ impl Complaint {
     }
 }
 
+/// Most choices that are listed in a help.
+const CHOICES_MAX: usize = 24;
+
 /// Help that names the choice that was probably meant, or all of them.
 pub(crate) fn one_of<T: AsRef<str>>(are: &str, written: &str, choices: &[T]) -> String {
     if let Some(near) = nearest(written, choices.iter().map(AsRef::as_ref)) {
         return format!("did you mean `{near}`?");
     }
-    let list: Vec<String> = choices.iter().map(|choice| format!("`{}`", choice.as_ref())).collect();
-    format!("{are} {}", list.join(", "))
+    let list: Vec<String> = choices.iter().take(CHOICES_MAX).map(|choice| format!("`{}`", choice.as_ref())).collect();
+    let more = if choices.len() > CHOICES_MAX { ", …" } else { "" };
+    format!("{are} {}{more}", list.join(", "))
 }
 
 /// The candidate that differs least, where one is close enough to be a slip of the finger.

@@ -44,6 +44,17 @@ fn every_example_passes_its_own_tests_and_denies_something() {
 }
 
 #[test]
+fn the_unit_starts_keygress_with_flags_that_it_knows() {
+    let unit = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/systemd/keygress.service")).unwrap();
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/keygress ")).unwrap();
+    // A folder that is not there is reported only when the flags are understood: a usage error is another exit code.
+    let start = start.replace("/etc/keygress/", "/nowhere/");
+    let output = Command::new(env!("CARGO_BIN_EXE_keygress")).args(start.split(' ')).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("/nowhere/policy"), "{}", text(&output));
+}
+
+#[test]
 fn every_block_of_the_reference_compiles() {
     let blocks: Vec<_> = REFERENCE.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(!blocks.is_empty());

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::Check;
 use super::rules::Pieces;
@@ -44,11 +44,20 @@ fn by_destination(rules: &[Rule]) -> BTreeMap<(String, &'static str, u16), Vec<u
 
 /// Entries that can never match because one `except` covers them for all their callers.
 fn dead_entries(rules: &[Seen<'_>], check: &mut Check) {
-    let excepting: Vec<&Seen<'_>> = rules.iter().filter(|other| !other.terms.except.is_empty()).collect();
-    for Seen { rule, terms, pieces } in rules {
+    let mut excepts: BTreeMap<Option<&[u8]>, Vec<(&Seen<'_>, &RequestPattern)>> = BTreeMap::new();
+    for other in rules {
+        for except in &other.terms.except {
+            excepts.entry(except.path.first_literal()).or_default().push((other, except));
+        }
+    }
+    for Seen { rule, terms, pieces } in rules.iter().filter(|_| !excepts.is_empty()) {
         for (entry, place) in terms.allow.iter().zip(&pieces.allow) {
-            let refuses = |other: &Terms| other.callers.cover(&terms.callers) && other.except.iter().any(|except| except.covers(entry));
-            let Some(by) = excepting.iter().find(|other| refuses(other.terms)) else { continue };
+            let first = entry.path.first_literal();
+            let anywhere = excepts.get(&None).filter(|_| first.is_some());
+            let mut near = excepts.get(&first).into_iter().chain(anywhere).flatten();
+            let refuses =
+                |(other, except): &&(&Seen<'_>, &RequestPattern)| other.terms.callers.cover(&terms.callers) && except.covers(entry);
+            let Some((by, _)) = near.find(refuses) else { continue };
             let message = format!("rule `{}` can never match here: `except` of rule `{}` refuses it", rule.name, by.rule.name);
             check.error("never_matches", *place, message, "remove one of the two entries");
         }
@@ -58,15 +67,31 @@ fn dead_entries(rules: &[Seen<'_>], check: &mut Check) {
 /// Pairs of rules that put different credentials on one request. A request that shows it is made up and decided, so that an error is
 /// reported exactly where the proxy would refuse.
 fn conflicts<S: Source>(policy: &Policy<S>, rules: &[Seen<'_>], check: &mut Check) {
-    let holding = |seen: &&Seen<'_>| seen.rule.credential.is_some() && matches!(seen.rule.host, HostPattern::Exact(_));
-    let holding: Vec<&Seen<'_>> = rules.iter().filter(holding).collect();
-    for (position, one) in holding.iter().enumerate() {
-        for other in holding.iter().skip(position.saturating_add(1)).filter(|other| other.rule.credential != one.rule.credential) {
-            if let Some(request) = conflicting_request(policy, one, other) {
-                check.push(conflict(policy, one, other, &request));
-            }
+    for (one, other) in neighbours(rules) {
+        if let Some(request) = conflicting_request(policy, one, other) {
+            check.push(conflict(policy, one, other, &request));
         }
     }
+}
+
+/// Pairs of rules with different credentials of which a path can begin alike, each once.
+fn neighbours<'s, 'r>(rules: &'s [Seen<'r>]) -> Vec<(&'s Seen<'r>, &'s Seen<'r>)> {
+    let mut by_first: BTreeMap<Option<&[u8]>, BTreeSet<usize>> = BTreeMap::new();
+    let mut pairs = BTreeSet::new();
+    for (position, seen) in rules.iter().enumerate().filter(|(_, seen)| seen.rule.credential.is_some()) {
+        let firsts: BTreeSet<Option<&[u8]>> = seen.terms.allow.iter().map(|entry| entry.path.first_literal()).collect();
+        let differs = |other: &&usize| rules.get(**other).is_some_and(|other| other.rule.credential != seen.rule.credential);
+        if firsts.contains(&None) {
+            pairs.extend(by_first.values().flatten().filter(differs).map(|other| (*other, position)));
+        } else {
+            let near = firsts.iter().chain([&None]).filter_map(|first| by_first.get(first)).flatten();
+            pairs.extend(near.filter(differs).map(|other| (*other, position)));
+        }
+        for first in firsts {
+            by_first.entry(first).or_default().insert(position);
+        }
+    }
+    pairs.into_iter().filter_map(|(one, other)| Some((rules.get(one)?, rules.get(other)?))).collect()
 }
 
 fn conflict<S: Source>(policy: &Policy<S>, one: &Seen<'_>, other: &Seen<'_>, request: &str) -> Problem {

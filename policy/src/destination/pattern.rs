@@ -119,6 +119,14 @@ impl PathPattern {
         Ok(Self { segments: parsed.into(), rest })
     }
 
+    /// The literal that every matching path begins with, where there is one.
+    pub(crate) fn first_literal(&self) -> Option<&[u8]> {
+        match self.segments.first() {
+            Some(Segment::Literal(literal)) => Some(literal),
+            Some(Segment::One) | None => None,
+        }
+    }
+
     fn matches(&self, path: &str) -> bool {
         let mut written = segments(path);
         self.segments.iter().all(|own| written.next().is_some_and(|segment| own.matches(segment)))

@@ -51,7 +51,7 @@ fn complaint(error: &Error, here: &str) -> (&'static str, Complaint) {
             "missing_key",
             Complaint::new(
                 format!("the key `{field}` is missing"),
-                format!("add `{field}:`; `keygress schema` and the reference say what it holds"),
+                format!("add `{field}:`; `keygress schema --reference` says what it holds"),
             ),
         ),
         Error::DuplicateMappingKey { key, .. } => (
@@ -90,7 +90,7 @@ fn complaint(error: &Error, here: &str) -> (&'static str, Complaint) {
             ),
         ),
         Error::Message { msg, .. } | Error::SerdeVariantId { msg, .. } => {
-            ("wrong_value", Complaint::new(lower_first(msg), "see the reference of this key"))
+            ("wrong_value", Complaint::new(lower_first(msg), "`keygress schema --reference` says what the key holds"))
         }
         other => ("yaml", Complaint::new(format!("broken YAML: {}", plain(other)), syntax_help(other))),
     }
@@ -144,7 +144,9 @@ fn syntax_help(error: &Error) -> &'static str {
 
 fn plain(error: &Error) -> String {
     let rendered = error.render_with_formatter(&UserMessageFormatter);
-    lower_first(rendered.lines().next().unwrap_or_default())
+    // The place is shown with the file; the library names it once more.
+    let sentence = rendered.lines().next().unwrap_or_default();
+    lower_first(sentence.rsplit_once(" at line ").map_or(sentence, |(sentence, _)| sentence))
 }
 
 fn lower_first(text: &str) -> String {

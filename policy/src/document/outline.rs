@@ -124,6 +124,13 @@ impl Outline {
         holding.max_by_key(|piece| (piece.depth, piece.bytes.start))
     }
 
+    /// The smallest piece whose map has its last key at a byte: there the library notices that another key is missing.
+    pub(super) fn map_at(&self, byte: usize) -> Option<&Piece> {
+        let piece = self.piece_at(byte)?;
+        let outer = piece.depth.checked_sub(1).filter(|depth| *depth > 0 && piece.key_bytes.start == byte && !piece.key_bytes.is_empty());
+        outer.and_then(|depth| self.holder(piece, depth)).or(Some(piece))
+    }
+
     /// The piece of that depth that holds a piece.
     pub(super) fn holder(&self, piece: &Piece, depth: usize) -> Option<&Piece> {
         self.pieces

@@ -70,7 +70,11 @@ impl Reader {
     /// Reports an error and blanks out the piece that it lies in. Whether another attempt makes sense.
     fn drop_piece(&mut self, error: &Error) -> bool {
         let Found { code, complaint, bytes } = found(error, &self.text);
-        let Some(piece) = self.outline.piece_at(bytes.start).cloned() else {
+        let piece = match code {
+            "missing_key" => self.outline.map_at(bytes.start),
+            _ => self.outline.piece_at(bytes.start),
+        };
+        let Some(piece) = piece.cloned() else {
             if !(code == "yaml" && self.outline.well_formed) {
                 self.report(code, bytes, complaint);
             }

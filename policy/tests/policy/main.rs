@@ -6,4 +6,16 @@ mod provider;
 
 mod decisions;
 
+mod explain;
+
+mod laws;
+
 mod messages;
+
+mod product;
+
+mod reference;
+
+mod rejections;
+
+mod structure;

@@ -1,7 +1,5 @@
 //! A list of providers as the proxy has one, but free of everything that makes them work.
 
-use std::collections::BTreeMap;
-
 use keygress_policy::Source;
 use keygress_policy::compile::Policy;
 use keygress_policy::material::MaterialKind;
@@ -10,24 +8,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Keys that only the proxy understands.
-type Keys = BTreeMap<String, serde_json::Value>;
+type Keys = serde_json::Value;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Provider {
-    File(FileKeys),
+    File(Keys),
     Environment(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
-    Exec(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    Exec(Keys),
     #[serde(rename = "oauth2_client_credentials")]
     OAuth2ClientCredentials(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FileKeys {
-    pub path: String,
-    #[serde(default)]
-    pub user: Option<String>,
 }
 
 impl Source for Provider {
@@ -42,7 +32,8 @@ impl Source for Provider {
 
     fn yields(&self) -> MaterialKind {
         match self {
-            Self::File(keys) if keys.user.is_some() => MaterialKind::UserPassword,
+            Self::File(keys) if keys.get("user").is_some() => MaterialKind::UserPassword,
+            Self::Exec(keys) if keys["yields"] == "user_password" => MaterialKind::UserPassword,
             _ => MaterialKind::Token,
         }
     }
@@ -52,12 +43,9 @@ impl Source for Provider {
     }
 
     fn complaints(&self) -> Vec<(String, String)> {
-        match self {
-            Self::File(keys) if !keys.path.starts_with('/') => {
-                vec![(format!("the path `{}` is relative", keys.path), "write an absolute path".into())]
-            }
-            _ => vec![],
-        }
+        let Self::File(keys) = self else { return vec![] };
+        let path = keys.as_str().or(keys["path"].as_str()).unwrap_or_default();
+        if path.starts_with('/') { vec![] } else { vec![(format!("the path `{path}` is relative"), "write an absolute path".into())] }
     }
 }
 
