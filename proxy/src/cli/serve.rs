@@ -1,4 +1,4 @@
-//! `keygress serve`: the proxy. [`start`] is also what `run`, `demo` and the tests stand on.
+//! `keygress serve`: the proxy. [`serve::start`] is also what `run`, `demo` and the tests stand on.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
