@@ -44,12 +44,12 @@ fn a_policy_without_problem_is_summed_up() {
 
 #[test]
 fn every_problem_is_shown_with_its_place_and_remedy() {
-    let broken = POLICY.replace("credential: key\n", "credential: kye\n").replace("inject: bearer", "inject: basic");
+    let broken = POLICY.replace("credential: key\n", "credential: another\n").replace("inject: bearer", "inject: basic");
     let (out, err, code) = keygress(&["check", "policy.yaml"], &broken);
     assert!(out.starts_with("rejected: 2 errors, "), "{out}");
     assert_eq!(code, 1);
     assert!(
-        err.contains("policy.yaml:9:13") && err.contains("policy.yaml:16:17") && err.contains("`kye`") && err.contains("help: "),
+        err.contains("policy.yaml:9:13") && err.contains("policy.yaml:16:17") && err.contains("`another`") && err.contains("help: "),
         "{err}"
     );
     assert!(!err.contains('\x1b'), "colour without a terminal: {err}");
@@ -98,8 +98,8 @@ fn a_decision_is_explained() {
     let result = json(&out);
     assert_eq!((&result["decision"], &result["rules"][0]["rule"], code), (&"deny".into(), &"read".into(), 0));
 
-    let (_, err, code) = explain("GET", "https://api.example.com/things/1", &["--from", "jbo"]);
-    assert!(err.starts_with("error: ") && err.contains("`jbo`"), "{err}");
+    let (_, err, code) = explain("GET", "https://api.example.com/things/1", &["--from", "nobody"]);
+    assert!(err.starts_with("error: ") && err.contains("`nobody`"), "{err}");
     assert_eq!(code, 1);
 
     for url in ["ftp://api.example.com/", "/things/1", "https://user@api.example.com/", "https://api.example.com:0443/"] {

@@ -7,7 +7,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use keygress::audit;
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,7 +33,7 @@ fn serve(folder: &Path) -> Command {
 struct Served {
     folder: tempfile::TempDir,
     child: Child,
-    log: BufReader<ChildStderr>,
+    log: Receiver<String>,
     metrics: SocketAddr,
 }
 
@@ -51,7 +53,9 @@ impl Served {
 
     fn start_in(folder: tempfile::TempDir) -> Self {
         let mut child = serve(folder.path()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
+        let (sent, log) = mpsc::channel();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sent.send(line)));
         let mut served = Self { folder, child, log, metrics: ([0, 0, 0, 0], 0).into() };
         let banner = served.log_line("listens on");
         let (_, rest) = banner.split_once("metrics on ").unwrap();
@@ -63,11 +67,13 @@ impl Served {
     fn log_line(&mut self, words: &str) -> String {
         let mut read = String::new();
         loop {
-            let start = read.len();
-            assert!(self.log.read_line(&mut read).unwrap() > 0, "`{words}` is not in: {read}");
-            if read[start..].contains(words) {
-                return read[start..].to_owned();
+            let line = self.log.recv_timeout(Duration::from_secs(20));
+            let line = line.unwrap_or_else(|_| panic!("`{words}` is not in: {read}"));
+            if line.contains(words) {
+                return line;
             }
+            read += &line;
+            read.push('\n');
         }
     }
 

@@ -1,6 +1,6 @@
-//! `keygress serve`: the proxy. [`start`] is also what `run`, `demo` and the tests stand on.
+//! `keygress serve`: the proxy. [`serve::start`] is also what `run`, `demo` and the tests stand on.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -47,7 +47,9 @@ pub struct Args {
 /// Where the process cannot be started as it was told.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = args.flags.settings()?;
-    tracing_subscriber::fmt().compact().with_target(false).with_writer(io::stderr).init();
+    // Colours are for people; elsewhere their codes would stand between a field and its value.
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().compact().with_target(false).with_ansi(colours).with_writer(io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let unix = settings.unix.clone();

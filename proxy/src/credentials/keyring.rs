@@ -77,7 +77,20 @@ struct Known {
     /// Keeps the address from being used again.
     credential: Weak<Credential>,
     definition: Arc<str>,
-    retired: bool,
+    standing: Standing,
+}
+
+/// What the policies that came into force say of a credential.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// No policy has come into force since a request named it: the request saw one that is still to come.
+    New,
+    /// One came into force without it, perhaps late, after the request saw the next one. Not a second time.
+    Spared,
+    /// It is in the policy in force.
+    InForce,
+    /// It is not.
+    Retired,
 }
 
 #[derive(Default)]
@@ -119,7 +132,7 @@ impl Credentials {
         let known = table.known(credential);
         let key = SlotKey { credential: credential.name.clone(), definition: Arc::clone(&known.definition), holder };
         let refused = match &key.holder {
-            _ if known.retired => Some(LEFT_POLICY),
+            _ if known.standing == Standing::Retired => Some(LEFT_POLICY),
             _ if table.stopping => Some(STOPPING),
             Holder::Task(task) if table.ended_tasks.contains(task) => Some(TASK_ENDED),
             Holder::Shared | Holder::Task(_) | Holder::Workload(_) => None,
@@ -233,7 +246,7 @@ impl Table {
         self.known.entry(Arc::as_ptr(credential).addr()).or_insert_with(|| Known {
             credential: Arc::downgrade(credential),
             definition: definition(credential),
-            retired: false,
+            standing: Standing::New,
         })
     }
 
@@ -241,11 +254,19 @@ impl Table {
     fn adopt(&mut self, credentials: Vec<Arc<Credential>>) -> Vec<Arc<Slot>> {
         self.known.retain(|_, known| known.credential.strong_count() > 0);
         let valid: HashSet<Arc<str>> = credentials.iter().map(|credential| Arc::clone(&self.known(credential).definition)).collect();
+        let mut spared = HashSet::new();
         for known in self.known.values_mut() {
-            known.retired = !valid.contains(&known.definition);
+            known.standing = match known.standing {
+                _ if valid.contains(&known.definition) => Standing::InForce,
+                Standing::New => Standing::Spared,
+                Standing::Spared | Standing::InForce | Standing::Retired => Standing::Retired,
+            };
+            if known.standing == Standing::Spared {
+                spared.insert(Arc::clone(&known.definition));
+            }
         }
         self.current = credentials;
-        self.end_slots(LEFT_POLICY, |key| !valid.contains(&key.definition))
+        self.end_slots(LEFT_POLICY, |key| !valid.contains(&key.definition) && !spared.contains(&key.definition))
     }
 
     fn end_task(&mut self, task: &str) -> Vec<Arc<Slot>> {

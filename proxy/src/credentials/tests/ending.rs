@@ -205,3 +205,28 @@ async fn slots_that_hold_nothing_are_forgotten() {
     assert!(world.credentials.slots_held() <= 64, "{}", world.credentials.slots_held());
     assert_eq!(world.credentials.end_task("kept").await, ended(1, 0, 0));
 }
+
+#[tokio::test]
+async fn a_policy_that_comes_into_force_late_ends_nothing_of_the_next_one() {
+    let world = World::new().await;
+    let next = credential("api", &world.oauth(", scope: [read]"));
+    let slot = world.credentials.slot(&next, task("t"));
+    slot.wait().await.unwrap();
+    world.credentials.adopt_all(vec![world.revocable()]).await;
+    assert!(slot.ready().is_some());
+    world.credentials.adopt_all(vec![Arc::clone(&next)]).await;
+    assert!(Arc::ptr_eq(&slot, &world.credentials.slot(&next, task("t"))));
+    assert!(slot.ready().is_some());
+}
+
+#[tokio::test]
+async fn a_policy_that_never_came_into_force_keeps_its_leases_for_one_more_at_most() {
+    let world = World::new().await;
+    let skipped = credential("api", &world.oauth(", scope: [read]"));
+    let slot = world.credentials.slot(&skipped, task("t"));
+    slot.wait().await.unwrap();
+    world.credentials.adopt_all(vec![world.revocable()]).await;
+    world.credentials.adopt_all(vec![world.revocable()]).await;
+    assert!(slot.ready().is_none());
+    assert!(world.credentials.slot(&skipped, task("t")).wait().await.is_err());
+}
