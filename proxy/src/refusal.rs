@@ -105,6 +105,14 @@ codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, "keygress failed on this request", "Report it with the request id.";
 }
 
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.detail)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
 impl Refusal {
     /// A refusal with this sentence.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {

@@ -84,3 +84,24 @@ fn every_block_of_the_reference_compiles() {
         }
     }
 }
+
+/// Two parsers that share no code read the same values from the same text: neither has a reading of its own.
+#[test]
+fn another_yaml_parser_reads_every_example_alike() {
+    let mut texts: Vec<String> = REFERENCE.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect();
+    for folder in examples() {
+        let files = if folder.is_dir() { folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect() } else { vec![folder] };
+        texts.extend(
+            files
+                .iter()
+                .filter(|file| file.extension().is_some_and(|end| end == "yaml"))
+                .map(|file| std::fs::read_to_string(file).unwrap()),
+        );
+    }
+    assert!(texts.len() > 10, "{}", texts.len());
+    for text in texts {
+        let one: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+        let other: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(one, other, "{text}");
+    }
+}

@@ -1,8 +1,8 @@
-//! The connector: resolve once, guard every address, dial the checked one, verify the certificate for the policy's name.
+//! The connector: a checked address is dialled, and its certificate verified for the name that the policy has.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::guard::{self, Bad};
+use super::dial::Dialer;
 use super::pool::Link;
 use crate::body::Body;
 use crate::refusal::{Code, Refusal};
@@ -23,9 +23,6 @@ use crate::worker::LocalExecutor;
 
 /// How long resolving, dialling and the TLS handshake may take together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How many addresses of one answer are tried.
-const ADDRESSES_MAX: usize = 8;
 
 /// Where a request goes, as policy and our own resolution have it: nothing here is what the caller merely claims.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +43,7 @@ pub struct Target<'t> {
 pub struct Connector {
     any: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
-    pins: HashMap<Host, IpAddr>,
-    own: RwLock<Vec<SocketAddr>>,
+    dialer: Dialer,
 }
 
 impl Connector {
@@ -60,16 +56,12 @@ impl Connector {
             config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
             Arc::new(config)
         };
-        Self { any: offering(&[b"h2", b"http/1.1"]), http1: offering(&[b"http/1.1"]), pins, own: RwLock::default() }
+        Self { any: offering(&[b"h2", b"http/1.1"]), http1: offering(&[b"http/1.1"]), dialer: Dialer::new(pins) }
     }
 
     /// Names a listener of ours: it is never dialled, so that no request goes in circles.
     pub fn is_own(&self, listener: SocketAddr) {
-        self.own.write().unwrap_or_else(PoisonError::into_inner).push(listener);
-    }
-
-    fn loops(&self, address: &SocketAddr) -> bool {
-        self.own.read().unwrap_or_else(PoisonError::into_inner).contains(address)
+        self.dialer.is_own(listener);
     }
 
     /// A fresh connection that speaks HTTP.
@@ -78,7 +70,7 @@ impl Connector {
     /// [`Code::Unresolvable`], [`Code::AddressRefused`], [`Code::Unreachable`], [`Code::UpstreamUnverified`], [`Code::UpstreamTimeout`].
     pub async fn connect(&self, target: &Target<'_>) -> Result<Link, Refusal> {
         within(async {
-            let stream = self.dial_checked(target).await?;
+            let stream = self.dialer.dial(target).await?;
             match target.scheme {
                 Scheme::Http => speak_h1(stream).await,
                 Scheme::Https => self.secure(stream, target).await,
@@ -92,7 +84,7 @@ impl Connector {
     /// # Errors
     /// As [`Connector::connect`], but for the certificate.
     pub async fn dial(&self, target: &Target<'_>) -> Result<TcpStream, Refusal> {
-        within(self.dial_checked(target)).await
+        self.dialer.dial(target).await
     }
 
     async fn secure(&self, stream: TcpStream, target: &Target<'_>) -> Result<Link, Refusal> {
@@ -103,40 +95,6 @@ impl Connector {
         let config = if target.http1_only { &self.http1 } else { &self.any };
         let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(|error| tls_refusal(target, &error))?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") { speak_h2(stream).await } else { speak_h1(stream).await }
-    }
-
-    async fn dial_checked(&self, target: &Target<'_>) -> Result<TcpStream, Refusal> {
-        let addresses = self.resolve(target).await?;
-        for address in &addresses {
-            guard::check(address.ip(), target.allow_ips).map_err(|bad| address_refused(target, bad))?;
-            if self.loops(address) {
-                return Err(Refusal::new(Code::AddressRefused, format!("`{}` leads back to keygress itself", target.host)));
-            }
-        }
-        for address in addresses.iter().take(ADDRESSES_MAX) {
-            if let Ok(stream) = TcpStream::connect(address).await {
-                // Without it small requests wait for the delayed acknowledgement.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-        }
-        Err(Refusal::new(Code::Unreachable, format!("no address of `{}` takes connections on port {}", target.host, target.port)))
-    }
-
-    async fn resolve(&self, target: &Target<'_>) -> Result<Vec<SocketAddr>, Refusal> {
-        let addresses = match (target.host, self.pins.get(target.host)) {
-            (_, Some(pin)) => vec![SocketAddr::new(*pin, target.port)],
-            (Host::Ip(ip), None) => vec![SocketAddr::new(*ip, target.port)],
-            (Host::Name(name), None) => {
-                // The final dot keeps search domains out of it: the name is asked as it stands.
-                let absolute = if name.contains('.') { format!("{name}.") } else { name.to_string() };
-                tokio::net::lookup_host((absolute, target.port)).await.map(Iterator::collect).unwrap_or_default()
-            }
-        };
-        if addresses.is_empty() {
-            return Err(Refusal::new(Code::Unresolvable, format!("`{}` does not resolve", target.host)));
-        }
-        Ok(addresses)
     }
 }
 
@@ -167,14 +125,6 @@ async fn speak_h2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S)
 
 fn broke_off() -> Refusal {
     Refusal::new(Code::UpstreamFailed, "the destination broke off before a request was sent")
-}
-
-fn address_refused(target: &Target<'_>, bad: Bad) -> Refusal {
-    let detail = match bad {
-        Bad::Never => format!("`{}` resolves to a link-local or metadata address, which is never dialled", target.host),
-        Bad::Private => format!("`{}` resolves to a private or reserved address that no `allow_ips` names", target.host),
-    };
-    Refusal::new(Code::AddressRefused, detail)
 }
 
 fn unverified(target: &Target<'_>) -> Refusal {

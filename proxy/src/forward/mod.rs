@@ -3,8 +3,11 @@
 /// Connections that are kept, apart for each holder and rule.
 pub mod pool;
 
-/// The connector: resolve, guard, dial, verify.
+/// A verified connection that speaks HTTP.
 pub mod connect;
+
+/// A TCP connection to a checked address.
+mod dial;
 
 /// Which addresses may be dialled.
 pub mod guard;
