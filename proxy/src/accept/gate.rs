@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Uri, Version, header};
 use hyper::body::Incoming;
 use keygress_policy::destination::{self, Host, Scheme};
 
@@ -181,18 +181,28 @@ fn route(snapshot: &Snapshot, uri: &Uri) -> Result<(PathAndQuery, Scheme, Host, 
 
 /// A route is for SDKs on this host: a page in a browser, or a name that was re-bound to loopback, must not use it.
 fn same_site(headers: &HeaderMap, host: &str) -> Result<(), Refusal> {
-    let local = match parse(host)?.0 {
-        Host::Name(name) => &*name == "localhost" || name.ends_with(".localhost"),
-        Host::Ip(ip) => ip.is_loopback(),
-    };
-    if !local {
+    if !is_local(host)? {
         return Err(Refusal::new(Code::Misdirected, "a route is asked for under a loopback address or `localhost`"));
     }
-    let foreign = headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin");
-    if foreign {
+    // A page that came through one route has the same origin as every other.
+    let from_page = headers.get_all("sec-fetch-site").iter().any(|site| site != "none");
+    if from_page || headers.get_all(header::ORIGIN).iter().any(is_foreign) {
         return Err(Refusal::new(Code::CallerRefused, "a web page may not use a route"));
     }
     Ok(())
+}
+
+fn is_local(host: &str) -> Result<bool, Refusal> {
+    Ok(match parse(host)?.0 {
+        Host::Name(name) => &*name == "localhost" || name.ends_with(".localhost"),
+        Host::Ip(ip) => ip.is_loopback(),
+    })
+}
+
+/// Browsers that do not say `Sec-Fetch-Site` say this; WebSocket clients that are no browsers name this host.
+fn is_foreign(origin: &HeaderValue) -> bool {
+    let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| is_local(host));
+    !matches!(host, Some(Ok(true)))
 }
 
 fn bad(why: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {

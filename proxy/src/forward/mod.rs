@@ -20,7 +20,7 @@ pub mod upgrade;
 
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Uri, Version, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use keygress_policy::destination::{Host, Scheme};
 
 use crate::body::Body;
@@ -77,7 +77,12 @@ fn address(mut head: Parts, body: Body, target: &Target<'_>, link: &Link) -> Res
         head.uri = Uri::try_from(uri).map_err(|_| unsendable())?;
         head.version = Version::HTTP_2;
         head.headers.remove(header::HOST);
+        head.headers.remove(header::TRANSFER_ENCODING);
     } else {
+        // hyper would leave out the body of a GET whose length it does not know.
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         head.uri = Uri::try_from(path).map_err(|_| unsendable())?;
         head.version = Version::HTTP_11;
         head.headers.insert(header::HOST, HeaderValue::try_from(authority).map_err(|_| unsendable())?);
