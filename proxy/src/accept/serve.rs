@@ -126,7 +126,8 @@ fn paced(mut response: Response<Body>, is_connect: bool, pace: &Pace, serving: S
 
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).max_headers(100).max_buf_size(2 * HEAD_MAX);
+    // Its own timer counts rests too, and is shorter: `Paced` alone decides how long a caller may take.
+    builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(100).max_buf_size(2 * HEAD_MAX);
     builder
 }
 
