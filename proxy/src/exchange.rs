@@ -111,19 +111,19 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     };
     let body = Body::request(body, &grant.rule.request_trailers);
     let spare = use_of.may_replay(&body).then(|| head.clone());
-    let mut response = attempt(line, &key, &target, &use_of, (head, body)).await?;
+    let mut response = attempt(line, record, (&key, &target), &use_of, (head, body)).await?;
     if let Some(head) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
         use_of.renew().await?;
         record.credential(&use_of);
-        response = attempt(line, &key, &target, &use_of, (head, Body::Empty)).await?;
+        response = attempt(line, record, (&key, &target), &use_of, (head, Body::Empty)).await?;
     }
 
     // keep it from coming back
     if let Some(ready) = use_of.ready() {
         scrub::headers(response.headers_mut(), &ready.rendered);
     }
-    if let Some(caller) = caller_upgrade.filter(|_| upgrade::is_switch(&response)) {
-        return upgrade::join(caller, response);
+    if upgrade::is_switch(&response) {
+        return upgrade::join(caller_upgrade, response, line.counted());
     }
     Ok(passed_back(response))
 }
@@ -131,14 +131,15 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
 /// One attempt: the destination is reached and verified first, and only then is the credential put on.
 async fn attempt(
     line: &Line,
-    key: &Key,
-    target: &Target<'_>,
+    record: &mut Record<'_>,
+    (key, target): (&Key, &Target<'_>),
     use_of: &Use<'_>,
     (mut head, body): (Parts, Body),
 ) -> Result<Response<Incoming>, Refusal> {
     let (pool, connector) = (line.pool(), line.connector());
     let link = forward::reach(pool, connector, key, target).await?;
     use_of.put_on(&mut head)?;
+    record.sent();
     forward::send((pool, connector), key, target, link, (head, body)).await
 }
 
@@ -192,7 +193,10 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
             record.used(StatusCode::OK);
             Ok(Opened::Tunnel(stream))
         }
-        Ok(Opened::Intercept) => Ok(Opened::Intercept),
+        Ok(Opened::Intercept) => {
+            record.intercepted();
+            Ok(Opened::Intercept)
+        }
         Err(refusal) => {
             record.denied(&refusal);
             let mut response = refusal.respond(record.id());

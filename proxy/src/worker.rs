@@ -1,9 +1,13 @@
 //! One worker is one thread with one current-thread runtime: nothing on the request path crosses cores.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::rt::Executor;
+
+use crate::metrics::Metrics;
 
 /// Runs what hyper spawns on the worker's own thread.
 #[derive(Clone, Copy, Debug)]
@@ -49,5 +53,28 @@ impl Pace {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One connection from a caller, counted until the last of what came of it has ended: a tunnel outlives the HTTP that opened it.
+pub struct Counted {
+    open: Rc<Cell<usize>>,
+    metrics: Metrics,
+}
+
+impl Counted {
+    /// Counts one more.
+    #[must_use]
+    pub fn new(open: &Rc<Cell<usize>>, metrics: &Metrics) -> Rc<Self> {
+        open.set(open.get() + 1);
+        metrics.connection(1);
+        Rc::new(Self { open: open.clone(), metrics: metrics.clone() })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.metrics.connection(-1);
     }
 }

@@ -33,6 +33,7 @@ pub(super) async fn answer(line: Rc<Line>, door: Door, mut request: Request<Inco
     tokio::task::spawn_local(async move {
         // A caller that breaks off here asked for nothing yet.
         let Ok(upgraded) = upgrade.await else { return };
+        let _counted = line.counted();
         match (opened, bound) {
             (Opened::Tunnel(upstream), _) => tunnel(upgraded, upstream).await,
             (Opened::Intercept, Some(bound)) => intercept(&line, bound, upgraded, closes).await,
@@ -49,7 +50,8 @@ async fn tunnel(caller: Upgraded, mut upstream: TcpStream) {
 }
 
 async fn intercept(outer: &Rc<Line>, bound: Bound, caller: Upgraded, closes: Closes) {
-    let line = Rc::new(Line::new(outer.worker.clone(), Way::Intercept, outer.proven.clone()));
+    let line = Line::new(outer.worker.clone(), Way::Intercept, outer.proven.clone());
+    let line = Rc::new(line.counting(outer.counted()));
     let handshake = async {
         // Anything but a ClientHello ends here.
         let start = LazyConfigAcceptor::new(Acceptor::default(), TokioIo::new(caller)).await.ok()?;

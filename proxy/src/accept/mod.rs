@@ -31,6 +31,7 @@ pub mod authority;
 use crate::caller::{Peer, RunningTask, Unproven};
 use crate::exchange::{Line, Way, Worker};
 use crate::forward::Pool;
+use crate::worker::Counted;
 
 pub use crate::exchange::Shared;
 
@@ -154,7 +155,7 @@ fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instan
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let worker = Rc::new(Worker { shared, pool: Pool::default() });
-        let entrance = Rc::new(Entrance { worker, task, closes, open: Cell::new(0) });
+        let entrance = Rc::new(Entrance { worker, task, closes, open: Rc::default() });
         for listener in doors.tcp {
             match TcpListener::from_std(listener) {
                 Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener))),
@@ -179,7 +180,7 @@ struct Entrance {
     worker: Rc<Worker>,
     task: Option<Arc<RunningTask>>,
     closes: watch::Receiver<Option<Instant>>,
-    open: Cell<usize>,
+    open: Rc<Cell<usize>>,
 }
 
 impl Entrance {
@@ -255,13 +256,10 @@ fn spawn(
     if entrance.open.get() >= CONNECTIONS_MAX {
         return;
     }
-    entrance.open.set(entrance.open.get() + 1);
-    entrance.worker.shared.metrics.connection(1);
+    let line = line.counting(Some(Counted::new(&entrance.open, &entrance.worker.shared.metrics)));
     tokio::task::spawn_local(async move {
         let door = serve::Door { task: entrance.task.clone(), unproven };
         serve::plain(Rc::new(line), door, stream, entrance.closes.clone()).await;
-        entrance.open.set(entrance.open.get() - 1);
-        entrance.worker.shared.metrics.connection(-1);
     });
 }
 

@@ -18,6 +18,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
 use crate::reload::{Live, Snapshot};
+use crate::worker::Counted;
 
 /// What every connection of the process shares.
 pub struct Shared {
@@ -75,6 +76,8 @@ pub struct Line {
     pub way: Way,
     /// What was proven when it was accepted.
     pub proven: Caller,
+    /// Counts as open for as long as anything that came of it.
+    counted: Option<Rc<Counted>>,
     sight: RefCell<Option<Rc<Sight>>>,
 }
 
@@ -95,7 +98,19 @@ impl Line {
     /// A connection whose caller is proven.
     #[must_use]
     pub fn new(worker: Rc<Worker>, way: Way, proven: Caller) -> Self {
-        Self { worker, way, proven, sight: RefCell::new(None) }
+        Self { worker, way, proven, counted: None, sight: RefCell::new(None) }
+    }
+
+    /// The connection inside this one, or this one once it counts.
+    #[must_use]
+    pub fn counting(self, counted: Option<Rc<Counted>>) -> Self {
+        Self { counted, ..self }
+    }
+
+    /// What a tunnel that comes of it holds until it ends.
+    #[must_use]
+    pub fn counted(&self) -> Option<Rc<Counted>> {
+        self.counted.clone()
     }
 
     /// What all connections share.

@@ -15,6 +15,9 @@ use crate::metrics::Outcome;
 use crate::refusal::Refusal;
 use crate::reload::Snapshot;
 
+/// The code of a request that ended without an answer.
+const BROKEN_OFF: &str = "broken_off";
+
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// The record of one request while it is being carried.
@@ -22,6 +25,8 @@ pub(super) struct Record<'l> {
     line: &'l Line,
     id: u64,
     event: Event,
+    sent: bool,
+    ended: bool,
 }
 
 impl<'l> Record<'l> {
@@ -34,7 +39,7 @@ impl<'l> Record<'l> {
             event.uid = Some(process.uid);
             event.pid = process.pid;
         }
-        Self { line, id, event }
+        Self { line, id, event, sent: false, ended: false }
     }
 
     /// The id under which the audit holds this request.
@@ -77,10 +82,20 @@ impl<'l> Record<'l> {
         self.event.fingerprint = Some(ready.fingerprint.clone());
     }
 
+    /// From here on the destination may have it, with the credential that was put on.
+    pub(super) fn sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// Nothing of this is on record: what is asked inside the tunnel will be.
+    pub(super) fn intercepted(mut self) {
+        self.ended = true;
+    }
+
     pub(super) fn used(&mut self, status: StatusCode) {
         let outcome = if self.event.lease.is_some() { Outcome::Injected } else { Outcome::Passed };
         self.event.kind = Kind::Used;
-        self.end(status, outcome, None);
+        self.end(Some(status), outcome, None);
     }
 
     pub(super) fn denied(&mut self, refusal: &Refusal) {
@@ -88,16 +103,31 @@ impl<'l> Record<'l> {
         if self.event.rule.is_none() {
             self.event.rule = refusal.rule.as_deref().map(Into::into);
         }
-        self.event.kind = Kind::Denied;
+        self.event.kind = if self.sent { Kind::Used } else { Kind::Denied };
         self.event.code = Some(refusal.code.as_str());
         self.event.message = Some(refusal.detail.to_string());
-        self.end(refusal.code.status(), outcome, Some(refusal.code.as_str()));
+        self.end(Some(refusal.code.status()), outcome, Some(refusal.code.as_str()));
     }
 
-    fn end(&mut self, status: StatusCode, outcome: Outcome, code: Option<&'static str>) {
-        self.event.status = Some(status.as_u16());
+    fn end(&mut self, status: Option<StatusCode>, outcome: Outcome, code: Option<&'static str>) {
+        self.ended = true;
+        self.event.status = status.map(|status| status.as_u16());
         let shared = self.line.shared();
         shared.metrics.request(outcome, code);
         shared.audit.record(std::mem::replace(&mut self.event, Event::new(Kind::Denied)));
+    }
+}
+
+/// A request that nobody waits for any more is dropped where it stands: a credential may have left, and that is on record too.
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let (kind, outcome) = if self.sent { (Kind::Used, Outcome::Failed) } else { (Kind::Denied, Outcome::Denied) };
+        self.event.kind = kind;
+        self.event.code = Some(BROKEN_OFF);
+        self.event.message = Some("the caller broke off, or keygress stopped, before there was an answer".to_owned());
+        self.end(None, outcome, Some(BROKEN_OFF));
     }
 }

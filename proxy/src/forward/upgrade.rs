@@ -1,5 +1,7 @@
 //! WebSocket (RFC 6455): a tunnel opens only after a valid 101 for the token that was asked for.
 
+use std::rc::Rc;
+
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -9,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use super::head::lists;
 use crate::body::Body;
 use crate::refusal::{Code, Refusal};
+use crate::worker::Counted;
 
 /// Takes the caller's side of a WebSocket upgrade off the request; `None` where it asks for none, or for something that is not carried (which is stripped).
 pub fn asked(head: &mut Parts) -> Option<OnUpgrade> {
@@ -27,16 +30,18 @@ pub fn ask(headers: &mut HeaderMap) {
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// Joins the two sides after a valid 101.
+/// Joins the two sides after a valid 101. `counted` is held until both have ended.
 ///
 /// # Errors
-/// [`Code::UpstreamFailed`] where the 101 is not for a WebSocket.
-pub fn join(caller: OnUpgrade, mut response: Response<Incoming>) -> Result<Response<Body>, Refusal> {
+/// [`Code::UpstreamFailed`] where nobody asked for the 101, or it is not for a WebSocket.
+pub fn join(caller: Option<OnUpgrade>, mut response: Response<Incoming>, counted: Option<Rc<Counted>>) -> Result<Response<Body>, Refusal> {
+    let caller = caller.ok_or_else(|| Refusal::new(Code::UpstreamFailed, "the destination answered 101, and no upgrade was asked for"))?;
     if !names_websocket(response.headers()) || !response.headers().contains_key(header::SEC_WEBSOCKET_ACCEPT) {
         return Err(Refusal::new(Code::UpstreamFailed, "the destination answered 101 for something else than a WebSocket"));
     }
     let upstream = hyper::upgrade::on(&mut response);
     tokio::task::spawn_local(async move {
+        let _counted = counted;
         if let (Ok(caller), Ok(upstream)) = tokio::join!(caller, upstream) {
             let (mut caller, mut upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
             // Either side may break off: that ends both, and there is nobody left to tell.

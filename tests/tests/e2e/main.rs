@@ -42,3 +42,7 @@ mod readme;
 
 /// What is on record.
 mod records;
+
+/// Upstreams and callers that mean harm.
+mod hostile;
+
