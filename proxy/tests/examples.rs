@@ -20,6 +20,11 @@ fn keygress(arguments: &[&str], policy: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_keygress")).args(arguments).arg(policy).output().unwrap()
 }
 
+/// The YAML blocks of a Markdown text.
+fn blocks(markdown: &str) -> Vec<&str> {
+    markdown.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
 }
@@ -55,8 +60,22 @@ fn the_unit_starts_keygress_with_flags_that_it_knows() {
 }
 
 #[test]
+fn every_policy_of_the_readme_passes_its_own_tests() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let policies: Vec<_> = blocks(&readme).into_iter().filter(|block| block.starts_with("version:")).collect();
+    assert!(!policies.is_empty());
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("keygress.yaml");
+    for text in policies {
+        std::fs::write(&policy, text).unwrap();
+        let output = keygress(&["test"], &policy);
+        assert!(output.status.success(), "{text}\n{output:?}");
+    }
+}
+
+#[test]
 fn every_block_of_the_reference_compiles() {
-    let blocks: Vec<_> = REFERENCE.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let blocks = blocks(REFERENCE);
     assert!(!blocks.is_empty());
     for block in blocks {
         let files = [SourceFile { name: "reference.md".into(), text: block.into() }];

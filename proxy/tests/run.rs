@@ -105,6 +105,26 @@ fn signals_reach_the_command() {
 }
 
 #[test]
+fn a_signal_that_is_ignored_stays_ignored() {
+    let keygress = run(&["sh", "-c", "echo ready; read -r _; exit 5"]);
+    let mut nohup = Command::new("sh");
+    nohup.args(["-c", r#"trap "" HUP; exec "$@""#, "sh"]).arg(keygress.get_program()).args(keygress.get_args());
+    let mut child = nohup.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until_ready(&mut child);
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn a_failure_of_keygress_itself_has_its_own_exit_code() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_keygress")).args(["run", "--policy", "/nowhere/policy.yaml", "--", "true"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: "), "{output:?}");
+}
+
+#[test]
 fn a_client_that_can_send_no_token_uses_the_routes_of_the_task() {
     let script = r#"echo "$KEYGRESS_ROUTES"; echo "$KEYGRESS_PROXY"; read -r _"#;
     let mut child = run(&["sh", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -78,15 +78,22 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
     }
 }
 
-/// Wraps one command. The exit code is the command's; 128 and the signal's number where a signal ended it; 127 where it was not found, 126 where it could not be started.
+/// The exit code where keygress itself failed, told apart from whatever the command ends with.
+const FAILED: u8 = 125;
+
+/// Wraps one command. The exit code is the command's; 128 and the signal's number where a signal ended it; 127 where it was not found, 126
+/// where it could not be started, 125 where keygress itself failed.
 ///
 /// # Errors
-/// Where the proxy cannot be started, or the command cannot be waited for.
+/// Where there is no runtime, or standard error cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let level = if args.quiet { tracing::Level::ERROR } else { tracing::Level::WARN };
     tracing_subscriber::fmt().compact().without_time().with_target(false).with_max_level(level).with_writer(io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(wrap(args))
+    runtime.block_on(wrap(args)).or_else(|error| {
+        writeln!(anstream::stderr(), "error: {error:#}")?;
+        Ok(ExitCode::from(FAILED))
+    })
 }
 
 async fn wrap(args: &Args) -> anyhow::Result<ExitCode> {
