@@ -18,7 +18,7 @@ use crate::destination::{Host, MethodSet, Scheme, SlashInSegment, path_problem};
 use crate::workload::{Caller, Workloads};
 
 pub(crate) use sites::Sites;
-use verdict::Verdict;
+use verdict::{Asked, Verdict};
 
 /// What is asked of the policy: exactly what would be sent.
 #[derive(Debug)]
@@ -101,10 +101,7 @@ impl<S: Source> Policy<S> {
     /// Decides one request. The order of the rules never changes the outcome.
     #[must_use]
     pub fn decide(&self, question: &Question<'_>) -> Decision<'_, S> {
-        match self.verdict(question) {
-            Ok(verdict) => self.conclude(&verdict).unwrap_or(Decision::Denied(Denial::Request)),
-            Err(denial) => Decision::Denied(denial),
-        }
+        self.verdict(question).map_or_else(Decision::Denied, |verdict| self.conclude(&verdict).unwrap_or(Decision::Denied(Denial::Request)))
     }
 
     /// What the matching entries add up to, where it comes to matching requests at all.
@@ -113,14 +110,12 @@ impl<S: Source> Policy<S> {
         let mut known = false;
         let mut admitted = false;
         let mut constrained = false;
-        let mut slash = SlashInSegment::Ambiguous;
+        let mut opaque = false;
         for site in sites() {
             known = true;
             admitted |= site.admits(question.workloads);
             constrained |= site.constrains_path;
-            if site.opaque_slash {
-                slash = SlashInSegment::Opaque;
-            }
+            opaque |= site.opaque_slash;
         }
         if !known {
             return Err(Denial::UnknownDestination);
@@ -128,13 +123,17 @@ impl<S: Source> Policy<S> {
         if !admitted {
             return Err(Denial::Caller);
         }
-        if constrained && let Some(problem) = path_problem(question.path, slash) {
+        let ambiguous = path_problem(question.path, SlashInSegment::Ambiguous).filter(|_| constrained);
+        // What is ambiguous for its encoded slashes alone may still be allowed by a rule that says what they mean.
+        let encoded_slash = ambiguous.is_some() && opaque;
+        let problem = if encoded_slash { path_problem(question.path, SlashInSegment::Opaque) } else { ambiguous };
+        if let Some(problem) = problem {
             return Err(Denial::Path(problem));
         }
-        let method = MethodSet::of(question.method).ok_or(Denial::Request)?;
+        let asked = Asked { methods: MethodSet::of(question.method).ok_or(Denial::Request)?, encoded_slash };
         let mut verdict = Verdict::default();
         for site in sites() {
-            site.paths.matching(question.path, &mut |entries| verdict.take_all(entries, question.workloads, method));
+            site.paths.matching(question.path, &mut |entries| verdict.take_all(entries, question.workloads, asked));
         }
         Ok(verdict)
     }
@@ -167,9 +166,10 @@ impl<S: Source> Policy<S> {
         if sites().any(|site| site.intercepts) {
             return Connect::Intercept;
         }
+        let asked = Asked { methods: MethodSet::ANY, encoded_slash: false };
         let mut verdict = Verdict::default();
         for site in sites() {
-            site.paths.matching("/", &mut |entries| verdict.take_all(entries, workloads, MethodSet::ANY));
+            site.paths.matching("/", &mut |entries| verdict.take_all(entries, workloads, asked));
         }
         let rule = verdict.plain.and_then(|index| self.rules.get(usize::try_from(index).ok()?));
         rule.map_or(Connect::Denied(Denial::Request), Connect::Tunnel)

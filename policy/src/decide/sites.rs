@@ -117,7 +117,14 @@ impl Site {
             if let Err(place) = self.callers.binary_search(caller) {
                 self.callers.insert(place, *caller);
             }
-            let entry = Entry { caller: *caller, methods: MethodSet::ANY, rule: index, credential, except: false };
+            let entry = Entry {
+                caller: *caller,
+                methods: MethodSet::ANY,
+                rule: index,
+                credential,
+                except: false,
+                opaque_slash: terms.opaque_slash,
+            };
             for pattern in &terms.allow {
                 self.paths.insert(pattern, Entry { methods: pattern.methods, ..entry.clone() });
             }

@@ -12,6 +12,8 @@ pub(super) struct Entry {
     pub(super) rule: u32,
     pub(super) credential: Option<u32>,
     pub(super) except: bool,
+    /// Whether its rule lets an encoded slash stay inside its segment.
+    pub(super) opaque_slash: bool,
 }
 
 /// The path patterns of one destination, segment by segment.
@@ -42,7 +44,8 @@ impl Trie {
         let entries = if pattern.path.rest { &mut node.rest } else { &mut node.end };
         // Of entries that differ by their rule alone the first by name decides; the others would only cost time.
         let same = |known: &&Entry| {
-            (known.caller, known.methods, known.credential, known.except) == (entry.caller, entry.methods, entry.credential, entry.except)
+            (known.caller, known.methods, known.credential, known.except, known.opaque_slash)
+                == (entry.caller, entry.methods, entry.credential, entry.except, entry.opaque_slash)
         };
         let start = entries.partition_point(|known| known.caller < entry.caller);
         let end = entries.partition_point(|known| known.caller <= entry.caller);

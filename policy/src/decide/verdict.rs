@@ -9,6 +9,20 @@ pub(super) struct Holding {
     pub(super) credential: u32,
 }
 
+/// What is asked of the entries, besides the path that led to them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) methods: MethodSet,
+    /// Whether the path holds an encoded slash: only a rule that says what it means allows that; every `except` still refuses.
+    pub(super) encoded_slash: bool,
+}
+
+impl Asked {
+    fn concerns(self, entry: &Entry) -> bool {
+        entry.methods.intersects(self.methods) && (!self.encoded_slash || entry.opaque_slash || entry.except)
+    }
+}
+
 /// What the entries that match a request add up to. The rules are numbered by name, so "first" needs no names, and the order in which
 /// entries are taken changes nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,15 +38,15 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    /// Takes the entries of one place that are for these callers and this method. Entries are sorted by caller.
-    pub(super) fn take_all(&mut self, entries: &[Entry], workloads: &Workloads, method: MethodSet) {
+    /// Takes the entries of one place that are for these callers and what is asked. Entries are sorted by caller.
+    pub(super) fn take_all(&mut self, entries: &[Entry], workloads: &Workloads, asked: Asked) {
         if entries.is_empty() {
             return;
         }
         for caller in workloads.ids.iter().copied().chain([ANY_CALLER]) {
             let start = entries.partition_point(|entry| entry.caller < caller);
             let own = entries.iter().skip(start).take_while(|entry| entry.caller == caller);
-            own.filter(|entry| entry.methods.intersects(method)).for_each(|entry| self.take(entry));
+            own.filter(|entry| asked.concerns(entry)).for_each(|entry| self.take(entry));
         }
     }
 
@@ -83,7 +97,14 @@ mod tests {
         let mut verdict = Verdict::default();
         for (rule, credential, except) in entries {
             let credential = credential.map(|_| rule % 3);
-            verdict.take(&Entry { caller: ANY_CALLER, methods: MethodSet::ANY, rule: *rule, credential, except: *except });
+            verdict.take(&Entry {
+                caller: ANY_CALLER,
+                methods: MethodSet::ANY,
+                rule: *rule,
+                credential,
+                except: *except,
+                opaque_slash: false,
+            });
         }
         verdict
     }

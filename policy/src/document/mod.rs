@@ -182,7 +182,7 @@ pub(crate) struct RuleEntry {
     pub(crate) unsafe_plaintext: Option<At<bool>>,
     /// `http` requests to port 80 of this host are sent as `https`. Default: false.
     pub(crate) raise_to_https: Option<At<bool>>,
-    /// `opaque`: an encoded slash (`%2F`) in a path to this destination stays inside its segment. Default: such a path is refused.
+    /// `opaque`: an encoded slash (`%2F`) in a path stays inside its segment, and this rule may allow it. Default: such a path is refused.
     pub(crate) encoded_slash: Option<EncodedSlash>,
     /// Request trailers that are passed on; all others are dropped.
     #[serde(default)]

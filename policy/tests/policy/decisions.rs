@@ -60,6 +60,13 @@ rules:
     credential: github
     encoded_slash: opaque
     route: lab
+  gitlab-trees:
+    from: [agent]
+    to: https://gitlab.test:8443
+    allow:
+      - GET /projects/{id}/tree
+    except:
+      - GET /projects/{id}/files/key
 "#;
 
 fn agent() -> Caller {
@@ -124,6 +131,9 @@ fn every_allow_has_its_deny_twin() {
         (&nobody, "GET https://gitlab.test:8443/projects/1/files/a", "caller"),
         (&agent, "GET https://gitlab.test:8443/projects/a%2Fb/files/src%2fmain.rs", "gitlab github"),
         (&agent, "GET https://gitlab.test:8443/projects/a%2Fb/files/src%2f..%2fmain.rs", "the path has a dot segment"),
+        (&agent, "GET https://gitlab.test:8443/projects/a/tree", "gitlab-trees"),
+        (&agent, "GET https://gitlab.test:8443/projects/a%2Fb/tree", "request"),
+        (&agent, "GET https://gitlab.test:8443/projects/a%2Fb/files/key", "except gitlab-trees"),
         (&agent, "GET https://gitlab.test:8443/projects/a%2Fb/files/%2e%2e", "the path holds an encoded dot"),
         (&nobody, "DELETE https://docs.example.com/a/../b//c;d%2F", "docs"),
         (&nobody, "GET https://a.b.pages.example.com/", "pages"),
