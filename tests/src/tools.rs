@@ -60,7 +60,8 @@ pub fn program(name: &str) -> Result<PathBuf> {
     if let Some(path) = found(name) {
         return Ok(path);
     }
-    let package = PROGRAMS.iter().find(|(program, _)| *program == name).map_or(name, |(_, package)| *package);
+    let package =
+        PROGRAMS.iter().chain(&[("musl-gcc", "musl-tools")]).find(|(program, _)| *program == name).map_or(name, |(_, package)| *package);
     let _lock = lock("apt")?;
     if found(name).is_none() {
         apt_get(package).with_context(|| format!("the tests need `{name}`: apt-get install {package}"))?;

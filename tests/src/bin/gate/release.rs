@@ -1,4 +1,4 @@
-//! What `cargo gate --full` adds: the release binary with its figures, and the demo from it.
+//! What `cargo gate --full` adds: the release binary with its figures, the demo from it, and the static binary of the image.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -7,6 +7,9 @@ use anyhow::{Context, Result, ensure};
 use keygress_tests::tools;
 
 use crate::suite::{self, Outcome, Suite};
+
+/// The target of the image.
+const STATIC: &str = "x86_64-unknown-linux-musl";
 
 /// The release binary may be this large.
 const BINARY_BYTES_MAX: u64 = 15 * 1024 * 1024;
@@ -18,7 +21,19 @@ pub(crate) fn suites() -> Vec<Outcome> {
     vec![
         Suite::cargo("release", Duration::from_secs(900), "build --locked --release --package keygress").run(),
         suite::inside("figures", Duration::from_secs(60), figures),
+        Suite::new("static", Duration::from_secs(1200), static_build).run(),
     ]
+}
+
+/// The binary as the image holds it: musl, no dynamic part.
+fn static_build() -> Result<Command> {
+    tools::run(Command::new("rustup").args(["target", "add", STATIC])).context("the static binary needs the target: rustup target add")?;
+    let compiler = tools::program("musl-gcc")?;
+    let mut command = Command::new("cargo");
+    command
+        .args(["build", "--locked", "--release", "--package", "keygress", "--target", STATIC])
+        .env("CC_x86_64_unknown_linux_musl", compiler);
+    Ok(command)
 }
 
 fn figures() -> Result<()> {
