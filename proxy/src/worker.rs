@@ -1,6 +1,6 @@
 //! One worker is one thread with one current-thread runtime: nothing on the request path crosses cores.
 
-use std::cell::Cell;
+use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,23 +58,22 @@ impl Drop for Serving {
 
 /// One connection from a caller, counted until the last of what came of it has ended: a tunnel outlives the HTTP that opened it.
 pub struct Counted {
-    open: Rc<Cell<usize>>,
     metrics: Metrics,
+    /// Held for its drop alone.
+    _place: Box<dyn Any>,
 }
 
 impl Counted {
-    /// Counts one more.
+    /// Counts one more, which holds this place.
     #[must_use]
-    pub fn new(open: &Rc<Cell<usize>>, metrics: &Metrics) -> Rc<Self> {
-        open.set(open.get() + 1);
+    pub fn new(metrics: &Metrics, place: impl Any) -> Rc<Self> {
         metrics.connection(1);
-        Rc::new(Self { open: open.clone(), metrics: metrics.clone() })
+        Rc::new(Self { metrics: metrics.clone(), _place: Box::new(place) })
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.open.set(self.open.get().saturating_sub(1));
         self.metrics.connection(-1);
     }
 }

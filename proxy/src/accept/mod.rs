@@ -1,6 +1,5 @@
 //! 1 · Connections in. Every way in ends in `exchange`.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use keygress_policy::workload::Caller;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 
@@ -18,6 +18,9 @@ pub mod gate;
 
 /// HTTP on a connection, and the ways from one to the next.
 mod serve;
+
+/// How many connections there are.
+mod census;
 
 /// How long a caller may take.
 mod pace;
@@ -28,21 +31,20 @@ mod connect;
 /// The local certificate authority that mints leaves for interception.
 pub mod authority;
 
-use crate::caller::{Peer, RunningTask, Unproven};
+use crate::caller::{Peer, RunningTask};
 use crate::exchange::{Line, Way, Worker};
 use crate::forward::Pool;
 use crate::worker::Counted;
 
 pub use crate::exchange::Shared;
+use census::Census;
+use serve::{Door, Shut};
 
 /// How often kept connections are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// How long accepting rests when the process has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
-
-/// How many connections one worker holds at once.
-const CONNECTIONS_MAX: usize = 16_384;
 
 /// Where to listen.
 #[derive(Clone, Default)]
@@ -155,7 +157,7 @@ fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instan
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let worker = Rc::new(Worker { shared, pool: Pool::default() });
-        let entrance = Rc::new(Entrance { worker, task, closes, open: Rc::default() });
+        let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
         for listener in doors.tcp {
             match TcpListener::from_std(listener) {
                 Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener))),
@@ -180,7 +182,7 @@ struct Entrance {
     worker: Rc<Worker>,
     task: Option<Arc<RunningTask>>,
     closes: watch::Receiver<Option<Instant>>,
-    open: Rc<Cell<usize>>,
+    census: Rc<Census>,
 }
 
 impl Entrance {
@@ -197,21 +199,31 @@ impl Entrance {
                 () = tokio::time::sleep(SWEEP) => self.worker.pool.sweep(Instant::now()),
             }
         };
-        while self.open.get() > 0 && Instant::now() < deadline {
+        while self.census.count() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.worker.pool.clear();
     }
 
-    /// Proves whose connection it is. One that is refused is still told so, as an answer to its request.
-    fn admit(&self, peer: &Peer<'_>) -> (Line, Option<Unproven>) {
+    /// Proves whose connection it is, and gives it a place. One that is refused is still told so, as an answer to its request.
+    fn admit(&self, peer: &Peer<'_>) -> Admitted {
         let proven = self.worker.shared.callers.connection(peer, self.task.is_some());
-        let (caller, unproven) = match proven {
+        let (caller, shut) = match proven {
             Ok(caller) => (caller, None),
-            Err(unproven) => (Caller::default(), Some(unproven)),
+            Err(unproven) => (Caller::default(), Some(Shut::Unproven(unproven))),
         };
-        (Line::new(self.worker.clone(), Way::Forward, caller), unproven)
+        let place = self.census.enter(caller.process.as_ref().map(|process| process.uid));
+        let shut = if place.is_none() { Some(Shut::Full) } else { shut };
+        let counted = Counted::new(&self.worker.shared.metrics, place);
+        let line = Rc::new(Line::new(self.worker.clone(), Way::Forward, caller).counting(Some(counted)));
+        Admitted { line, door: Door { task: self.task.clone(), shut } }
     }
+}
+
+/// A connection about to be served.
+struct Admitted {
+    line: Rc<Line>,
+    door: Door,
 }
 
 async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
@@ -248,18 +260,10 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
     }
 }
 
-fn spawn(
-    entrance: Rc<Entrance>,
-    (line, unproven): (Line, Option<Unproven>),
-    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-) {
-    if entrance.open.get() >= CONNECTIONS_MAX {
-        return;
-    }
-    let line = line.counting(Some(Counted::new(&entrance.open, &entrance.worker.shared.metrics)));
+fn spawn(entrance: Rc<Entrance>, admitted: Admitted, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let Admitted { line, door } = admitted;
     tokio::task::spawn_local(async move {
-        let door = serve::Door { task: entrance.task.clone(), unproven };
-        serve::plain(Rc::new(line), door, stream, entrance.closes.clone()).await;
+        serve::plain(line, door, stream, entrance.closes.clone()).await;
     });
 }
 

@@ -45,4 +45,3 @@ mod records;
 
 /// Upstreams and callers that mean harm.
 mod hostile;
-
