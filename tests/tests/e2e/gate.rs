@@ -344,3 +344,25 @@ fn what_can_be_read_in_two_ways_is_refused_over_http2() {
     assert_eq!(ground.over_http2(&format!("http://{own}/hello"), None), 400, "plain http claimed inside TLS");
     assert_eq!(ground.echo.seen().len(), 1);
 }
+
+#[test]
+fn what_the_application_holds_leaves_only_where_a_rule_forwards_it_by_name() {
+    let site = Site::new().unwrap();
+    let (docs, open) = (Echo::start(&site, "docs.test").unwrap(), Echo::start(&site, "open.test").unwrap());
+    let policy = format!(
+        "version: 1\nrules:\n  docs: {{ to: 'https://docs.test:{}', allow: [GET /**], allow_ips: [127.0.0.1] }}\n  \
+         open: {{ to: 'https://open.test:{}', allow: [GET /**], allow_ips: [127.0.0.1], forward: [authorization] }}\n",
+        docs.port, open.port
+    );
+    let proxy = Proxy::start(&site, &policy).unwrap();
+    for host in [format!("docs.test:{}", docs.port), format!("open.test:{}", open.port)] {
+        let stream = TcpStream::connect(proxy.address()).unwrap();
+        let request = format!(
+            "GET https://{host}/hello HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer theirs\r\nCookie: a=theirs\r\nConnection: close\r\n\r\n"
+        );
+        assert!(conversation(stream, &request).starts_with("HTTP/1.1 200 "));
+    }
+    assert!(!format!("{:?}", docs.seen()).contains("theirs"), "{:?}", docs.seen());
+    assert_eq!(open.seen()[0].values("authorization"), ["Bearer theirs"]);
+    assert!(!open.seen()[0].headers.contains_key("cookie"));
+}
