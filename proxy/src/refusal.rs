@@ -71,6 +71,8 @@ codes! {
     TaskEnded = "task_ended", FORBIDDEN, "The task has ended", "Begin a new task; retrying will not help.";
     /// The caller may not use this listener at all.
     CallerRefused = "caller_refused", FORBIDDEN, "The caller is refused", "Run the application under another user than keygress.";
+    /// No more connections.
+    Full = "full", SERVICE_UNAVAILABLE, "Too many connections", "Close connections that are not used, and try again.";
     /// No rule names the destination.
     UnknownDestination = "unknown_destination", FORBIDDEN, "No rule names this destination", "Ask the owner of the policy for a rule with this destination; retrying will not help.";
     /// No rule for this caller.
@@ -165,7 +167,10 @@ impl Refusal {
 
     /// Whether the connection cannot be trusted to be in step after this: what follows might be read wrongly.
     fn closes(&self) -> bool {
-        matches!(self.code, Code::BadRequest | Code::CodingNotCarried | Code::Misdirected | Code::MethodNotCarried | Code::CallerRefused)
+        matches!(
+            self.code,
+            Code::BadRequest | Code::CodingNotCarried | Code::Misdirected | Code::MethodNotCarried | Code::CallerRefused | Code::Full
+        )
     }
 }
 

@@ -1,9 +1,13 @@
 //! What people read, word by word, of text that is no policy: broken YAML, keys and values that do not belong.
 
 use insta::assert_snapshot;
+use keygress_policy::document::REFERENCE;
+use keygress_policy::problem::{Colour, render};
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 use crate::messages::changed;
-use crate::provider::messages;
+use crate::provider::{compile, files, messages};
 
 #[test]
 fn broken_yaml() {
@@ -181,4 +185,26 @@ fn missing_keys_at_every_depth() {
        |
        = help: add `request:`; `keygress schema --reference` says what it holds
     ");
+}
+
+#[test]
+fn no_mangled_policy_panics_or_goes_unplaced() {
+    let pieces = proptest::sample::select(vec![
+        "", "\n", "  ", ": ", "- ", "[", "]", "{", "}", "é", "'", "\"", "*a", "&a ", "!x ", "#", "\t", "\u{0}", "|\n", "<<: ",
+    ]);
+    let places = proptest::collection::vec((any::<Index>(), any::<Index>(), pieces), 1..4);
+    proptest!(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }, |(places in places)| {
+        let mut text: Vec<char> = REFERENCE.split("```yaml\n").skip(1).max_by_key(|example| example.len()).unwrap().split("```").next().unwrap().chars().collect();
+        for (from, length, piece) in places {
+            let from = from.index(text.len());
+            let to = (from + length.index(8)).min(text.len());
+            text.splice(from..to, piece.chars());
+        }
+        let files = files(&[("policy.yaml", &text.into_iter().collect::<String>())]);
+        if let Err(problems) = compile(&files) {
+            prop_assert!(!problems.is_empty());
+            prop_assert!(problems.iter().all(|problem| problem.place.is_some()));
+            prop_assert!(render(&problems, &files, Colour::Ansi).contains("policy.yaml"));
+        }
+    });
 }

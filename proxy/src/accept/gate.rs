@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, Uri, Version, header};
 use hyper::body::Incoming;
 use keygress_policy::destination::{self, Host, Scheme};
 
-use super::serve::{Bound, Door};
+use super::serve::{Bound, Door, Shut};
 use crate::caller::{RunningTask, Unproven};
 use crate::exchange::{Asked, AskedConnect, Line};
 use crate::refusal::{Code, Refusal};
@@ -101,15 +101,22 @@ pub(super) fn read_connect(line: &Line, door: Door, request: &Request<Incoming>)
 }
 
 fn prove(line: &Line, door: Door, headers: &HeaderMap) -> Result<Option<Arc<RunningTask>>, Refusal> {
-    let proven = match door {
-        Door { unproven: Some(unproven), .. } => Err(unproven),
+    match door {
+        Door { shut: Some(Shut::Full), .. } => {
+            Err(Refusal::new(Code::Full, "no more connections are taken from this caller now").retry_after(Some(1)))
+        }
+        Door { shut: Some(Shut::Unproven(unproven)), .. } => Err(refused(unproven)),
         Door { task: Some(task), .. } => Ok(Some(task)),
-        Door { .. } => line.shared().callers.task(headers),
+        Door { .. } => line.shared().callers.task(headers).map_err(refused),
+    }
+}
+
+fn refused(unproven: Unproven) -> Refusal {
+    let code = match unproven {
+        Unproven::TokenMissing | Unproven::WrongToken => Code::CallerUnproven,
+        Unproven::NoOwner | Unproven::SameUid | Unproven::OtherUid => Code::CallerRefused,
     };
-    proven.map_err(|unproven| match unproven {
-        Unproven::TokenMissing | Unproven::WrongToken => Refusal::new(Code::CallerUnproven, unproven.to_string()),
-        Unproven::NoOwner | Unproven::SameUid | Unproven::OtherUid => Refusal::new(Code::CallerRefused, unproven.to_string()),
-    })
+    Refusal::new(code, unproven.to_string())
 }
 
 /// Method, target form and framing.

@@ -1,6 +1,5 @@
 //! 1 · Connections in. Every way in ends in `exchange`.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use keygress_policy::workload::Caller;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 
@@ -18,6 +18,9 @@ pub mod gate;
 
 /// HTTP on a connection, and the ways from one to the next.
 mod serve;
+
+/// How many connections there are.
+mod census;
 
 /// How long a caller may take.
 mod pace;
@@ -28,20 +31,19 @@ mod connect;
 /// The local certificate authority that mints leaves for interception.
 pub mod authority;
 
-use crate::caller::{Peer, RunningTask, Unproven};
+use crate::caller::{Peer, RunningTask};
 use crate::exchange::{Line, Way, Worker};
 use crate::forward::Pool;
 
 pub use crate::exchange::Shared;
+use census::{Census, Place};
+use serve::{Door, Shut};
 
 /// How often kept connections are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// How long accepting rests when the process has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
-
-/// How many connections one worker holds at once.
-const CONNECTIONS_MAX: usize = 16_384;
 
 /// Where to listen.
 #[derive(Clone, Default)]
@@ -154,7 +156,7 @@ fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instan
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let worker = Rc::new(Worker { shared, pool: Pool::default() });
-        let entrance = Rc::new(Entrance { worker, task, closes, open: Cell::new(0) });
+        let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
         for listener in doors.tcp {
             match TcpListener::from_std(listener) {
                 Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener))),
@@ -179,7 +181,7 @@ struct Entrance {
     worker: Rc<Worker>,
     task: Option<Arc<RunningTask>>,
     closes: watch::Receiver<Option<Instant>>,
-    open: Cell<usize>,
+    census: Rc<Census>,
 }
 
 impl Entrance {
@@ -196,21 +198,32 @@ impl Entrance {
                 () = tokio::time::sleep(SWEEP) => self.worker.pool.sweep(Instant::now()),
             }
         };
-        while self.open.get() > 0 && Instant::now() < deadline {
+        while self.census.count() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.worker.pool.clear();
     }
 
-    /// Proves whose connection it is. One that is refused is still told so, as an answer to its request.
-    fn admit(&self, peer: &Peer<'_>) -> (Line, Option<Unproven>) {
+    /// Proves whose connection it is, and gives it a place. One that is refused is still told so, as an answer to its request.
+    fn admit(&self, peer: &Peer<'_>) -> Admitted {
         let proven = self.worker.shared.callers.connection(peer, self.task.is_some());
-        let (caller, unproven) = match proven {
+        let (caller, shut) = match proven {
             Ok(caller) => (caller, None),
-            Err(unproven) => (Caller::default(), Some(unproven)),
+            Err(unproven) => (Caller::default(), Some(Shut::Unproven(unproven))),
         };
-        (Line::new(self.worker.clone(), Way::Forward, caller), unproven)
+        let place = self.census.enter(caller.process.as_ref().map(|process| process.uid));
+        let shut = if place.is_none() { Some(Shut::Full) } else { shut };
+        let line = Rc::new(Line::new(self.worker.clone(), Way::Forward, caller));
+        Admitted { line, door: Door { task: self.task.clone(), shut }, place }
     }
+}
+
+/// A connection about to be served.
+struct Admitted {
+    line: Rc<Line>,
+    door: Door,
+    /// None where it is only told that there is none.
+    place: Option<Place>,
 }
 
 async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
@@ -247,20 +260,12 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
     }
 }
 
-fn spawn(
-    entrance: Rc<Entrance>,
-    (line, unproven): (Line, Option<Unproven>),
-    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-) {
-    if entrance.open.get() >= CONNECTIONS_MAX {
-        return;
-    }
-    entrance.open.set(entrance.open.get() + 1);
+fn spawn(entrance: Rc<Entrance>, admitted: Admitted, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
     entrance.worker.shared.metrics.connection(1);
     tokio::task::spawn_local(async move {
-        let door = serve::Door { task: entrance.task.clone(), unproven };
-        serve::plain(Rc::new(line), door, stream, entrance.closes.clone()).await;
-        entrance.open.set(entrance.open.get() - 1);
+        let Admitted { line, door, place } = admitted;
+        serve::plain(line, door, stream, entrance.closes.clone()).await;
+        drop(place);
         entrance.worker.shared.metrics.connection(-1);
     });
 }

@@ -14,6 +14,9 @@ use crate::worker::Pace;
 /// How long the head of a request may take from its first byte.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a caller may refuse to take what is written.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How long a connection may rest between requests.
 pub(super) const REST_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -23,6 +26,8 @@ pub(super) struct Paced<S> {
     pace: Pace,
     deadline: Pin<Box<Sleep>>,
     waits_for: Waits,
+    /// Runs while a write stands still.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +43,17 @@ enum Waits {
 impl<S> Paced<S> {
     pub(super) fn new(stream: S, pace: Pace) -> Self {
         // The first head counts from the beginning: a connection is opened to say something.
-        Self { stream, pace, deadline: Box::pin(tokio::time::sleep(HEAD_TIMEOUT)), waits_for: Waits::Head }
+        Self { stream, pace, deadline: Box::pin(tokio::time::sleep(HEAD_TIMEOUT)), waits_for: Waits::Head, stalled: None }
+    }
+
+    /// The outcome of a write, or an error where writing has stood still for [`WRITE_TIMEOUT`].
+    fn written<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<std::io::Result<T>>) -> Poll<std::io::Result<T>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            return outcome;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
+        stalled.as_mut().poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
     }
 
     fn wait_for(&mut self, next: Waits, limit: Duration) {
@@ -70,11 +85,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(cx, outcome)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(cx, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -86,7 +103,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -124,5 +142,15 @@ mod tests {
         let stalled = paced.read_exact(&mut byte).await.unwrap_err();
         assert_eq!(stalled.kind(), std::io::ErrorKind::TimedOut);
         assert_eq!(before.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_takes_nothing_is_cut_off() {
+        let (_caller, stream) = tokio::io::duplex(8);
+        let mut paced = Paced::new(stream, Pace::default());
+        let before = Instant::now();
+        let stalled = paced.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(stalled.kind(), std::io::ErrorKind::TimedOut);
+        assert_eq!(before.elapsed(), WRITE_TIMEOUT);
     }
 }

@@ -42,7 +42,16 @@ pub(super) struct Door {
     /// The task to which everything on the listener belongs.
     pub(super) task: Option<Arc<RunningTask>>,
     /// Why whatever comes is refused.
-    pub(super) unproven: Option<Unproven>,
+    pub(super) shut: Option<Shut>,
+}
+
+/// Why nothing that comes on a connection is carried.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shut {
+    /// Nobody knows whose it is, or nobody like this is served.
+    Unproven(Unproven),
+    /// The caller, or the worker, holds all the connections it may.
+    Full,
 }
 
 /// A plain listener: absolute-form, CONNECT and routes.

@@ -14,7 +14,7 @@ use keygress_policy::compile::HostPattern;
 use keygress_policy::problem::{self, Colour};
 use keygress_policy::workload::Pod;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
@@ -53,9 +53,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let unix = settings.unix.clone();
+        let mut signals = Signals::listen()?;
         let running = start(settings).await?;
         banner(&running, &unix)?;
-        running.until_asked_to_stop().await?;
+        signals.until_asked_to_stop(&running.reloader).await;
         let ended = running.stop().await;
         tracing::info!(revoked = ended.revoked, dropped = ended.dropped, failed = ended.failed, "stopped");
         Ok(ExitCode::SUCCESS)
@@ -71,6 +72,36 @@ fn banner(running: &Running, unix: &[PathBuf]) -> io::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let listening = listening.join(", ");
     writeln!(anstream::stderr(), "keygress {version} listens on {listening}{metrics}: {rules} rules, {credentials} credentials")
+}
+
+/// The signals that `serve` answers. From [`Signals::listen`] on they no longer end the process by themselves.
+struct Signals {
+    terminated: unix::Signal,
+    interrupted: unix::Signal,
+    hung_up: unix::Signal,
+}
+
+impl Signals {
+    /// Takes the signals over. Called before there is anything that would have to be revoked.
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminated: unix::signal(SignalKind::terminate())?,
+            interrupted: unix::signal(SignalKind::interrupt())?,
+            hung_up: unix::signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT; SIGHUP loads the policy again meanwhile.
+    async fn until_asked_to_stop(&mut self, reloader: &Reloader) {
+        loop {
+            tokio::select! {
+                _ = self.terminated.recv() => return,
+                _ = self.interrupted.recv() => return,
+                // The outcome is logged, counted and on record.
+                _ = self.hung_up.recv() => drop(reloader.reload().await),
+            }
+        }
+    }
 }
 
 /// A proxy that runs. End it with [`Running::stop`].
@@ -141,21 +172,6 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
 }
 
 impl Running {
-    /// Waits for SIGTERM or SIGINT; SIGHUP loads the policy again meanwhile.
-    async fn until_asked_to_stop(&self) -> io::Result<()> {
-        let mut terminated = signal(SignalKind::terminate())?;
-        let mut interrupted = signal(SignalKind::interrupt())?;
-        let mut hung_up = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = terminated.recv() => return Ok(()),
-                _ = interrupted.recv() => return Ok(()),
-                // The outcome is logged, counted and on record.
-                _ = hung_up.recv() => drop(self.reloader.reload().await),
-            }
-        }
-    }
-
     /// Stops: no new connections, running requests within the grace, every lease revoked, the audit closed.
     pub async fn stop(self) -> Ended {
         let Self { shared, reloader, accepting, adopting, admin, drain_grace, .. } = self;

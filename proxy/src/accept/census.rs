@@ -1,0 +1,89 @@
+//! How many connections there are: one caller must not take all the places of the others.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// How many connections one worker holds at once.
+const ALL_MAX: usize = 16_384;
+
+/// How many of them one caller may hold: its user id, or nobody known.
+const CALLER_MAX: usize = 12_288;
+
+/// The connections of one worker.
+#[derive(Debug)]
+pub(super) struct Census {
+    all_max: usize,
+    caller_max: usize,
+    all: Cell<usize>,
+    by_caller: RefCell<HashMap<Option<u32>, usize>>,
+}
+
+/// The place of one connection; free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    census: Rc<Census>,
+    caller: Option<u32>,
+}
+
+impl Default for Census {
+    fn default() -> Self {
+        Self::with_places(ALL_MAX, CALLER_MAX)
+    }
+}
+
+impl Census {
+    fn with_places(all_max: usize, caller_max: usize) -> Self {
+        Self { all_max, caller_max, all: Cell::new(0), by_caller: RefCell::default() }
+    }
+
+    /// A place for a connection of this user id; `None` where there is none left for it.
+    pub(super) fn enter(self: &Rc<Self>, caller: Option<u32>) -> Option<Place> {
+        let mut by_caller = self.by_caller.borrow_mut();
+        let held = by_caller.get(&caller).copied().unwrap_or(0);
+        if self.all.get() >= self.all_max || held >= self.caller_max {
+            return None;
+        }
+        by_caller.insert(caller, held + 1);
+        self.all.set(self.all.get() + 1);
+        Some(Place { census: Rc::clone(self), caller })
+    }
+
+    /// How many connections there are now.
+    pub(super) fn count(&self) -> usize {
+        self.all.get()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.census.all.set(self.census.all.get() - 1);
+        let mut by_caller = self.census.by_caller.borrow_mut();
+        if let Some(held) = by_caller.get_mut(&self.caller) {
+            *held -= 1;
+            if *held == 0 {
+                by_caller.remove(&self.caller);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_leaves_places_to_the_others() {
+        let census = Rc::new(Census::with_places(3, 2));
+        let (one, two) = (census.enter(Some(1)).unwrap(), census.enter(Some(1)).unwrap());
+        assert!(census.enter(Some(1)).is_none(), "its share is used up");
+        let other = census.enter(Some(2)).unwrap();
+        assert!(census.enter(None).is_none(), "all places are taken");
+        drop((one, other));
+        assert_eq!(census.count(), 1);
+        assert!(census.enter(Some(1)).is_some());
+        drop(two);
+        assert_eq!(census.count(), 0);
+        assert!(census.by_caller.borrow().is_empty());
+    }
+}
