@@ -85,8 +85,9 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
     let limit = entry.limit.as_ref().map_or(Some(None), |limit| self::limit(named, limit, check).map(Some));
     let request_trailers = headers(named, &entry.request_trailers, "request_trailers", check);
     let forward = headers(named, &entry.forward, "forward", check);
+    let ours = keep_slot(named, credential.flatten(), known, check);
     let routed = entry.route.as_ref().is_none_or(|route| check_route(named, route, check));
-    if !routed {
+    if !routed || !ours {
         return None;
     }
     let upstream = upstream?;
@@ -201,6 +202,24 @@ fn credential<S: Source>(
         return None;
     }
     Some(Some(index))
+}
+
+/// What goes through by name must not be the slot of the credential: what the caller put there never survives. False where it is.
+fn keep_slot<S: Source>(named: &Named<RuleEntry>, credential: Option<usize>, known: &Known<'_, S>, check: &mut Check) -> bool {
+    let Some(credential) = credential.and_then(|index| known.credentials.kept.get(index)) else { return true };
+    let mut ours = true;
+    for name in named.entry.request_trailers.iter().chain(&named.entry.forward) {
+        if HeaderName::try_from(name.value.as_str()).is_ok_and(|header| credential.injection.owns_header(&header)) {
+            ours = false;
+            check.error(
+                "injected_slot",
+                named.at(name),
+                format!("rule `{}` lets `{}` through, but that is where `{}` is put", named.name, name.value, credential.name),
+                "remove it: what the application sends there never survives",
+            );
+        }
+    }
+    ours
 }
 
 fn limit(named: &Named<RuleEntry>, entry: &LimitEntry, check: &mut Check) -> Option<Limit> {

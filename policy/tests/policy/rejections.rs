@@ -48,6 +48,8 @@ fn a_rule_is_refused_for_each_of_these() {
         ("to: https://a.example, allow_ips: [169.254.169.254]", "link_local"),
         ("to: https://a.example, allow_ips: ['fe80::/10']", "link_local"),
         ("to: https://a.example, from: []", "never_matches"),
+        ("to: https://a.example, from: any, allow: [GET /], credential: c, forward: [authorization]", "injected_slot"),
+        ("to: https://a.example, from: any, allow: [GET /], credential: c, request_trailers: [Authorization]", "injected_slot"),
         ("to: https://a.example, allow: []", "never_matches"),
         ("to: https://a.example, allow: [GET /a/b], except: ['* /a/**']", "never_matches"),
         ("to: https://a.example, from: [x]", "unknown_workload"),
