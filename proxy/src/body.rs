@@ -202,4 +202,30 @@ mod tests {
         assert!(Trailers::Only(Vec::new()).let_through(trailers.clone()).is_none());
         assert_eq!(Trailers::Pass.let_through(trailers).unwrap().len(), 2);
     }
+
+    /// A request whose body stops after its first bytes, as the proxy reads it.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_ends_as_broken() {
+        use http_body_util::BodyExt;
+        use tokio::io::AsyncWriteExt;
+
+        let (mut caller, stream) = tokio::io::duplex(1024);
+        let (told, mut outcome) = tokio::sync::mpsc::unbounded_channel();
+        let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+            let told = told.clone();
+            async move {
+                let read = Body::request(request.into_body(), &[]).collect().await;
+                told.send(matches!(read, Err(Broken::Idle))).unwrap();
+                Ok::<_, std::convert::Infallible>(http::Response::new(Body::Empty))
+            }
+        });
+        let connection = hyper::server::conn::http1::Builder::new().serve_connection(hyper_util::rt::TokioIo::new(stream), service);
+        let began = Instant::now();
+        caller.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nfour").await.unwrap();
+        tokio::select! {
+            _ = connection => panic!("the connection ended first"),
+            idle = outcome.recv() => assert_eq!(idle, Some(true)),
+        }
+        assert_eq!(began.elapsed(), IDLE_TIMEOUT);
+    }
 }

@@ -216,6 +216,8 @@ impl<'g> Use<'g> {
     /// Checks the slot that the application may have filled, strips its other credentials, and has the value ready.
     async fn prepare(line: &Line, sight: &Sight, grant: &Grant<'g, Source>, head: &mut Parts) -> Result<Self, Refusal> {
         let Some(credential) = grant.credential else {
+            // What the application holds, a placeholder or a key of its own, leaves only where the rule forwards it by name.
+            strip(head, &grant.rule.forward, None);
             return Ok(Self { credential: None });
         };
         credential.injection.admit(head, sight.placeholder(credential)).map_err(|refusal| slot_refused(grant, refusal))?;

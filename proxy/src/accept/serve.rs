@@ -96,9 +96,14 @@ pub(super) async fn intercepted(
     let stream = TokioIo::new(Paced::new(stream, pace.clone()));
     let service = service_fn(|request: Request<Incoming>| {
         let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
+        let is_h2_head = is_h2 && request.method() == Method::HEAD;
         let asked = gate::read_bound(&line, &bound, request);
         async move {
-            let response = exchange(&line, asked).await;
+            let mut response = exchange(&line, asked).await;
+            if is_h2_head {
+                // Over HTTP/2 hyper sends the body that it is given, and the answer to a HEAD has none (RFC 9110, section 9.3.2).
+                *response.body_mut() = Body::Empty;
+            }
             Ok::<_, Infallible>(paced(response, false, &pace, serving))
         }
     });

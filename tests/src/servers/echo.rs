@@ -10,7 +10,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,7 +50,7 @@ impl Seen {
     }
 }
 
-/// A running upstream. Its paths: `/events`, `/next`, `/upload`, `/progress/N`, `/trailers`, `/ws`, `/status/N`, `/mirror` (the body comes back);
+/// A running upstream. Its paths: `/events`, `/next`, `/upload`, `/progress/N`, `/trailers`, `/ws`, `/status/N`, `/mirror` (the body comes back), `/broken` (ends too early);
 /// everything else answers `hello`.
 pub struct Echo {
     /// Its port.
@@ -88,7 +88,16 @@ impl Echo {
     /// # Errors
     /// Where it is none.
     pub fn with_certificate(certificate: &Certificate) -> Result<Self> {
-        Self::serve(Transport::Tls(TlsAcceptor::from(Arc::new(tls(certificate)?))))
+        Self::serve(Transport::Tls(TlsAcceptor::from(Arc::new(tls(certificate, &[b"h2", b"http/1.1"])?))))
+    }
+
+    /// Starts it with a good certificate for this host; it speaks HTTP/1.1 alone.
+    ///
+    /// # Errors
+    /// Where no port or certificate can be had.
+    pub fn http1(site: &Site, host: &str) -> Result<Self> {
+        let certificate = site.certificate(host, Validity::Current)?;
+        Self::serve(Transport::Tls(TlsAcceptor::from(Arc::new(tls(&certificate, &[b"http/1.1"])?))))
     }
 
     /// Starts it without TLS: HTTP/1.1 only.
@@ -122,7 +131,7 @@ impl Echo {
     }
 }
 
-fn tls(certificate: &Certificate) -> Result<rustls::ServerConfig> {
+fn tls(certificate: &Certificate, protocols: &[&[u8]]) -> Result<rustls::ServerConfig> {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -131,7 +140,7 @@ fn tls(certificate: &Certificate) -> Result<rustls::ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = builder.with_no_client_auth().with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }
 
@@ -150,6 +159,20 @@ async fn connection(stream: TcpStream, transport: Arc<Transport>, state: Arc<Sta
 }
 
 async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Body>> {
+    let is_head = request.method() == http::Method::HEAD;
+    let mut response = answer_whole(request, state).await?;
+    // hyper leaves out the body for HTTP/1.1 alone.
+    if is_head {
+        let bytes = response.body().size_hint().exact().unwrap_or_default();
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    }
+    if is_head || response.status() == StatusCode::NOT_MODIFIED {
+        *response.body_mut() = Full::default().boxed();
+    }
+    Ok(response)
+}
+
+async fn answer_whole(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Body>> {
     let path = request.uri().path().to_owned();
     match path.as_str() {
         "/events" => {
@@ -165,6 +188,10 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
         "/trailers" => {
             state.read(request).await?;
             Ok(with_trailers())
+        }
+        "/broken" => {
+            state.read(request).await?;
+            Ok(broken())
         }
         "/ws" => state.web_socket(request),
         "/mirror" => {
@@ -258,6 +285,15 @@ fn events(mut next: watch::Receiver<u64>) -> Response<Body> {
     });
     let mut response = Response::new(streamed(receiver));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
+}
+
+/// Promises 100 bytes, and breaks off after 6.
+fn broken() -> Response<Body> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move { sender.send(Ok(Frame::data(Bytes::from_static(b"hello\n")))).await });
+    let mut response = Response::new(streamed(receiver));
+    response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(100));
     response
 }
 

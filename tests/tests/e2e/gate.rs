@@ -63,16 +63,49 @@ impl Ground {
             head.push(byte[0]);
         }
         assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+        let name = ServerName::try_from(server_name.to_owned()).unwrap();
+        let connection = rustls::ClientConnection::new(Arc::new(self.client_config()), name).unwrap();
+        let mut stream = rustls::StreamOwned::new(connection, stream);
+        stream.conn.complete_io(&mut stream.sock).ok()?;
+        Some(stream)
+    }
+}
+
+impl Ground {
+    /// The status of one HTTP/2 request inside an intercepted connection; 0 where the stream was reset.
+    fn over_http2(&self, uri: &str, host: Option<&str>) -> u16 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.proxy.port())).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, self.fill("CONNECT {} HTTP/1.1\r\nHost: {}\r\n\r\n").as_bytes())
+                .await
+                .unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(tokio::io::AsyncReadExt::read_u8(&mut stream).await.unwrap());
+            }
+            let mut config = self.client_config();
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            let name = ServerName::try_from("api.test").unwrap();
+            let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+            let (executor, io) = (hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream));
+            let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+            tokio::spawn(connection);
+            let mut request = http::Request::get(uri);
+            if let Some(host) = host {
+                request = request.header("host", host);
+            }
+            let answer = sender.send_request(request.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap()).await;
+            answer.map_or(0, |response| response.status().as_u16())
+        })
+    }
+
+    fn client_config(&self) -> rustls::ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.proxy.ca_pem().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = config.with_root_certificates(roots).with_no_client_auth();
-        let name = ServerName::try_from(server_name.to_owned()).unwrap();
-        let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-        let mut stream = rustls::StreamOwned::new(connection, stream);
-        stream.conn.complete_io(&mut stream.sock).ok()?;
-        Some(stream)
+        config.with_root_certificates(roots).with_no_client_auth()
     }
 }
 
@@ -260,4 +293,76 @@ fn a_page_in_a_browser_cannot_use_a_route() {
     assert_refused(&conversation(ground.plain(), &request("cross-site")), 403, "caller_refused", "cross-site");
     assert!(ground.echo.seen().is_empty());
     assert!(conversation(ground.plain(), &request("none")).starts_with("HTTP/1.1 200 "), "its twin: the user's own program");
+}
+
+#[test]
+fn a_body_is_asked_for_only_when_the_request_is_allowed() {
+    let ground = Ground::new();
+    let head = |path: &str| {
+        let lines = format!(
+            "POST https://{{}}{path} HTTP/1.1\r\nHost: {{}}\r\nExpect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+        );
+        ground.fill(&lines)
+    };
+    let mut stream = ground.plain();
+    stream.write_all(head("/mirror").as_bytes()).unwrap();
+    let mut interim = [0_u8; 25];
+    stream.read_exact(&mut interim).unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    assert!(conversation(stream, "hello").starts_with("HTTP/1.1 200 "));
+    assert_eq!(ground.echo.seen()[0].body_bytes, 5);
+    let refused = conversation(ground.plain(), &head("/a/../b"));
+    assert!(refused.starts_with("HTTP/1.1 400 "), "no 100 before a refusal: {refused}");
+}
+
+#[test]
+fn an_upgrade_that_the_upstream_does_not_switch_is_an_ordinary_answer() {
+    let ground = Ground::new();
+    let row = "GET https://{}/hello HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+               Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nGET https://{}/behind HTTP/1.1\r\nHost: {}\r\n\r\n";
+    let answer = conversation(ground.plain(), &ground.fill(row));
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(ground.echo.seen().iter().all(|seen| seen.target == "/hello"), "{:?}", ground.echo.seen());
+}
+
+/// HTTP/2 inside TLS: `:authority`, `host`, `:scheme` and the CONNECT target must be one.
+#[test]
+fn what_can_be_read_in_two_ways_is_refused_over_http2() {
+    let ground = Ground::new();
+    let own = ground.fill("{}");
+    let rows: [(&str, Option<&str>, u16); 5] = [
+        (&own, None, 200),
+        (&own, Some("evil.test"), 421),
+        ("evil.test", None, 421),
+        ("api.test:444", None, 421),
+        ("user@api.test", None, 400),
+    ];
+    for (authority, host, status) in rows {
+        let answer = ground.over_http2(&format!("https://{authority}/hello"), host);
+        assert_eq!(answer, status, "{authority} {host:?}");
+    }
+    assert_eq!(ground.over_http2(&format!("http://{own}/hello"), None), 400, "plain http claimed inside TLS");
+    assert_eq!(ground.echo.seen().len(), 1);
+}
+
+#[test]
+fn what_the_application_holds_leaves_only_where_a_rule_forwards_it_by_name() {
+    let site = Site::new().unwrap();
+    let (docs, open) = (Echo::start(&site, "docs.test").unwrap(), Echo::start(&site, "open.test").unwrap());
+    let policy = format!(
+        "version: 1\nrules:\n  docs: {{ to: 'https://docs.test:{}', allow: [GET /**], allow_ips: [127.0.0.1] }}\n  \
+         open: {{ to: 'https://open.test:{}', allow: [GET /**], allow_ips: [127.0.0.1], forward: [authorization] }}\n",
+        docs.port, open.port
+    );
+    let proxy = Proxy::start(&site, &policy).unwrap();
+    for host in [format!("docs.test:{}", docs.port), format!("open.test:{}", open.port)] {
+        let stream = TcpStream::connect(proxy.address()).unwrap();
+        let request = format!(
+            "GET https://{host}/hello HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer theirs\r\nCookie: a=theirs\r\nConnection: close\r\n\r\n"
+        );
+        assert!(conversation(stream, &request).starts_with("HTTP/1.1 200 "));
+    }
+    assert!(!format!("{:?}", docs.seen()).contains("theirs"), "{:?}", docs.seen());
+    assert_eq!(open.seen()[0].values("authorization"), ["Bearer theirs"]);
+    assert!(!open.seen()[0].headers.contains_key("cookie"));
 }

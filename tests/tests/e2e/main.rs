@@ -16,6 +16,9 @@ mod gate;
 /// Python, Node, Go: requests, streams, sockets.
 mod runtimes;
 
+/// Bodies, both ways, and what HTTP says around them.
+mod bodies;
+
 /// gRPC on the C core.
 mod grpc;
 

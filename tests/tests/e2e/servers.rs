@@ -18,6 +18,8 @@ fn echo_remembers_what_arrives() {
     let printed = output(plain_curl(&site, "echo.test", echo.port).unwrap().args(["--data", "abc", "--header", "X-One: 1", &url])).unwrap();
     assert_eq!(printed, "hello\n");
     let seen = only(echo.seen()).unwrap();
+    let head = output(plain_curl(&site, "echo.test", echo.port).unwrap().args(["--head", "--http2", &url])).unwrap();
+    assert!(head.starts_with("HTTP/2 200"), "{head}");
     assert_eq!((seen.method.as_str(), seen.target.as_str(), seen.body_bytes), ("POST", "/things?x=1", 3));
     assert_eq!(seen.values("x-one"), ["1"]);
 }

@@ -40,7 +40,8 @@ pub(crate) fn rule(port: u16) -> String {
     from: any
     to: https://echo.test:{port}
     allow_ips: [127.0.0.0/8]
-    allow: [GET /hello, GET /hello/**, GET /events, POST /next, POST /upload, GET /progress/**, GET /trailers, GET /ws, POST /mirror, GET /status/**]
+    allow: [GET /hello, GET /hello/**, HEAD /hello, GET /events, POST /next, POST /upload, GET /progress/**,
+      GET /trailers, GET /ws, POST /mirror, GET /status/**, GET /broken]
     except: [GET /hello/but/not/this]
     credential: key
 "
@@ -51,6 +52,11 @@ impl World {
     pub(crate) fn new() -> Self {
         let site = Site::new().unwrap();
         let echo = Echo::start(&site, "echo.test").unwrap();
+        Self::around(site, echo)
+    }
+
+    /// A world around this upstream.
+    pub(crate) fn around(site: Site, echo: Echo) -> Self {
         let key = canary().unwrap();
         let proxy = Proxy::start(&site, &policy(&site, &key, &rule(echo.port))).unwrap();
         Self { echo, key, proxy, site }
