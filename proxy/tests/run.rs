@@ -94,7 +94,10 @@ fn signals_reach_the_command() {
     for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1), ("QUIT", 3)] {
         let script = format!("trap 'kill $child; exit {}' {signal}; sleep 60 & child=$!; echo ready; wait", 40 + number);
         // In a process group of its own, as a service manager would start it: a terminal's foreground group gets its keys anyway.
-        let mut keygress = run(&["sh", "-c", &script]);
+        let inside = run(&["sh", "-c", &script]);
+        // What the tests themselves were started with, such as nohup, must not decide.
+        let mut keygress = Command::new("env");
+        keygress.arg("--default-signal").arg(inside.get_program()).args(inside.get_args());
         keygress.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = keygress.spawn().unwrap();
         wait_until_ready(&mut child);
