@@ -90,9 +90,7 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     // with which credential
     let caller_upgrade = upgrade::asked(&mut head);
     head::leave_hop(&mut head.headers);
-    if grant.rule.constrains_path {
-        head::leave_overrides(&mut head.headers);
-    }
+    head::leave_overrides(&mut head.headers);
     if caller_upgrade.is_some() {
         upgrade::ask(&mut head.headers);
     }

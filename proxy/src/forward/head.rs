@@ -55,7 +55,7 @@ pub fn leave_hop_back(headers: &mut HeaderMap) {
     headers.remove(header::ALT_SVC);
 }
 
-/// Removes override headers: for rules that constrain method or path. `_` stands for `-` too: CGI and WSGI cannot tell them apart.
+/// Removes override headers, whatever the rule: an `except` of another rule for the host holds too. `_` stands for `-` too: CGI and WSGI cannot tell them apart.
 pub fn leave_overrides(headers: &mut HeaderMap) {
     let is_override = |name: &HeaderName| {
         let folded = || name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte });

@@ -366,3 +366,21 @@ fn what_the_application_holds_leaves_only_where_a_rule_forwards_it_by_name() {
     assert_eq!(open.seen()[0].values("authorization"), ["Bearer theirs"]);
     assert!(!open.seen()[0].headers.contains_key("cookie"));
 }
+
+#[test]
+fn an_override_header_does_not_lead_past_the_except_of_another_rule() {
+    let site = Site::new().unwrap();
+    let echo = Echo::start(&site, "api.test").unwrap();
+    let host = format!("api.test:{}", echo.port);
+    let policy = format!(
+        "version: 1\nrules:\n  b: {{ to: 'https://{host}', allow_ips: [127.0.0.1] }}\n  \
+         c: {{ to: 'https://{host}', allow_ips: [127.0.0.1], allow: [GET /**], except: ['DELETE /**'] }}\n"
+    );
+    let proxy = Proxy::start(&site, &policy).unwrap();
+    let request = format!(
+        "POST https://{host}/x HTTP/1.1\r\nHost: {host}\r\nX-HTTP-Method-Override: DELETE\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    let answer = conversation(TcpStream::connect(proxy.address()).unwrap(), &request);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(!echo.seen()[0].headers.contains_key("x-http-method-override"));
+}
