@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_schema_lists_exactly_the_words_that_are_read() {
-        let schema = serde_saphyr::to_string(&schemars::schema_for!(Shape)).unwrap();
+        let schema = schemars::schema_for!(Shape).to_value().to_string();
         for kind in ["bearer", "basic", "header", "headers", "query"] {
             assert!(schema.contains(kind));
             assert_eq!(read(&format!("inject: {kind}")).is_ok(), BARE_WORDS.contains(&kind), "{kind}");
