@@ -13,7 +13,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use zeroize::Zeroizing;
 
-use super::{Fetched, Provider, Tools, Work};
+use super::{Fetched, Provider, Purpose, Tools, Work};
 
 /// The largest secret file, in bytes.
 const FILE_BYTES_MAX: usize = 64 * 1024;
@@ -106,14 +106,14 @@ impl Provider for File {
         vec![self.path.clone()]
     }
 
-    fn fetch<'a>(&'a self, _: &'a Tools) -> Work<'a, Result<Fetched, String>> {
+    fn fetch<'a>(&'a self, _: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let secret = read(&self.path).await?;
             let material = match &self.user {
                 Some(user) => Material::UserPassword { user: user.clone(), password: secret },
                 None => Material::Token(secret),
             };
-            Ok(Fetched { material, lifetime: None })
+            Ok(Fetched { material, lifetime: None, handle: None })
         })
     }
 }

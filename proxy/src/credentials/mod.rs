@@ -21,6 +21,10 @@ mod lease;
 /// A name for a secret that tells nothing about it.
 mod fingerprint;
 
+/// For what a provider fetches.
+#[allow(dead_code, reason = "the providers that name the workload to an issuer come next")]
+mod purpose;
+
 /// What a provider may use of the world.
 mod tools;
 
@@ -55,9 +59,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keygress_policy::inject::Rendered;
-use keygress_policy::material::{Material, MaterialKind};
+use keygress_policy::material::{Material, MaterialKind, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use purpose::Purpose;
 
 pub use keyring::Credentials;
 pub use slot::Slot;
@@ -118,23 +124,23 @@ trait Provider: Send + Sync {
         Vec::new()
     }
 
-    /// Obtains fresh material. Bounds its own time; dropping the future leaves nothing behind.
+    /// Obtains fresh material for this purpose. Bounds its own time; dropping the future leaves nothing behind.
     ///
     /// # Errors
     /// What is missing, in words that are free of secrets and of text from outside.
-    fn fetch<'a>(&'a self, tools: &'a Tools) -> Work<'a, Result<Fetched, String>>;
+    fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>>;
 
-    /// Whether the issuer can revoke what it yields. Only then does a lease keep the material.
+    /// Whether the issuer can revoke what it yields. Only then does a lease keep the handle of [`Fetched`].
     fn revokes(&self) -> bool {
         false
     }
 
-    /// Asks the issuer to revoke; called only where [`Provider::revokes`].
+    /// Asks the issuer to revoke what this handle names; called only where [`Provider::revokes`].
     ///
     /// # Errors
     /// As [`Provider::fetch`].
-    fn revoke<'a>(&'a self, tools: &'a Tools, material: &'a Material) -> Work<'a, Result<(), String>> {
-        let _ = (tools, material);
+    fn revoke<'a>(&'a self, tools: &'a Tools, handle: &'a Secret) -> Work<'a, Result<(), String>> {
+        let _ = (tools, handle);
         Box::pin(async { Err(format!("the provider `{}` cannot revoke", self.kind())) })
     }
 }
@@ -148,6 +154,8 @@ struct Fetched {
     material: Material,
     /// How long it lives, counted from before it was asked for; `None` where it does not expire.
     lifetime: Option<Duration>,
+    /// What revokes it: the token itself, or the name of the lease at the issuer; `None` where nothing does.
+    handle: Option<Secret>,
 }
 
 impl keygress_policy::Source for Source {

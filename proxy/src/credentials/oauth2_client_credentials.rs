@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::http::{Answer, Endpoint};
 use super::wire::{Seconds, SecretText};
-use super::{Fetched, Provider, Tools, Work, environment, file};
+use super::{Fetched, Provider, Purpose, Tools, Work, environment, file};
 
 /// The life of a token whose issuer does not say how long it lives.
 const LIFETIME_DEFAULT: Duration = Duration::from_secs(300);
@@ -131,7 +131,7 @@ impl Provider for Oauth2ClientCredentials {
         }
     }
 
-    fn fetch<'a>(&'a self, tools: &'a Tools) -> Work<'a, Result<Fetched, String>> {
+    fn fetch<'a>(&'a self, tools: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let mut form = Form::default();
             form.add("grant_type", b"client_credentials");
@@ -152,13 +152,11 @@ impl Provider for Oauth2ClientCredentials {
         self.revocation_url.is_some()
     }
 
-    fn revoke<'a>(&'a self, tools: &'a Tools, material: &'a Material) -> Work<'a, Result<(), String>> {
+    fn revoke<'a>(&'a self, tools: &'a Tools, handle: &'a Secret) -> Work<'a, Result<(), String>> {
         Box::pin(async move {
-            let (Some(url), Material::Token(token)) = (&self.revocation_url, material) else {
-                return Err("there is no `revocation_url`".to_owned());
-            };
+            let url = self.revocation_url.as_ref().ok_or_else(|| "there is no `revocation_url`".to_owned())?;
             let mut form = Form::default();
-            form.add("token", token.expose());
+            form.add("token", handle.expose());
             form.add("token_type_hint", b"access_token");
             let answer = self.call(tools, url, form).await.map_err(|fault| format!("the revocation endpoint {fault}"))?;
             // RFC 7009, section 2.2: 200 also for a token that the issuer no longer knows.
@@ -244,7 +242,8 @@ fn read_token(answer: &Answer) -> Result<Fetched, String> {
     if lifetime.is_zero() {
         return Err("the token endpoint gave a token that has expired already".to_owned());
     }
-    Ok(Fetched { material: Material::Token(token), lifetime: Some(lifetime) })
+    let handle = Some(Secret::new(token.expose().to_vec()));
+    Ok(Fetched { material: Material::Token(token), lifetime: Some(lifetime), handle })
 }
 
 /// The status of an answer, with its error code where that is a registered one.

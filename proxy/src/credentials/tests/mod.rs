@@ -125,7 +125,12 @@ fn file_source(path: &Path) -> String {
 }
 
 fn task(name: &str) -> Holder {
-    Holder::Task(name.into())
+    Holder::Task { id: name.into(), workload: None }
+}
+
+/// What a provider is told where no test asks about it.
+fn purpose() -> Purpose {
+    Purpose { credential: "api".into(), holder: task("t") }
 }
 
 /// The token that goes out.
