@@ -18,6 +18,14 @@ pub enum Provider {
     Exec(Keys),
     #[serde(rename = "oauth2_client_credentials")]
     OAuth2ClientCredentials(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    #[serde(rename = "oauth2_refresh_token")]
+    OAuth2RefreshToken(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    #[serde(rename = "oauth2_jwt_bearer")]
+    OAuth2JwtBearer(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    #[serde(rename = "oauth2_token_exchange")]
+    OAuth2TokenExchange(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    SelfSignedJwt(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    GithubApp(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
 }
 
 impl Source for Provider {
@@ -27,6 +35,11 @@ impl Source for Provider {
             Self::Environment(_) => "environment",
             Self::Exec(_) => "exec",
             Self::OAuth2ClientCredentials(_) => "oauth2_client_credentials",
+            Self::OAuth2RefreshToken(_) => "oauth2_refresh_token",
+            Self::OAuth2JwtBearer(_) => "oauth2_jwt_bearer",
+            Self::OAuth2TokenExchange(_) => "oauth2_token_exchange",
+            Self::SelfSignedJwt(_) => "self_signed_jwt",
+            Self::GithubApp(_) => "github_app",
         }
     }
 

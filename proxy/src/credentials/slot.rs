@@ -180,8 +180,8 @@ impl Slot {
         for held in &state.leases {
             held.keeper.iter().for_each(AbortHandle::abort);
         }
-        // What the issuer could revoke must be awaited and revoked; anything else is not even wanted.
-        self.given_up.send_replace(!self.credential.source.provider().revokes());
+        // What must be kept or revoked is awaited; anything else is not even wanted.
+        self.given_up.send_replace(self.credential.source.provider().may_be_dropped());
     }
 
     /// The leases of an ended slot.

@@ -1,8 +1,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use keygress_policy::material::Secret;
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 
 /// A JSON string that goes straight into a [`Secret`], with no copy left behind on an error.
 #[derive(Debug)]
@@ -61,6 +62,17 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
+/// A moment as RFC 3339 spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(pub(super) Timestamp);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|_| D::Error::custom("not a moment"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +84,15 @@ mod tests {
         }
         for json in ["-1", "\"soon\"", "null", "1e300", "[1]"] {
             assert!(serde_json::from_str::<Seconds>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_one_of_rfc_3339() {
+        let moment = serde_json::from_str::<Moment>("\"2026-11-24T10:00:00Z\"").unwrap();
+        assert_eq!(moment, Moment("2026-11-24T10:00:00Z".parse().unwrap()));
+        for json in ["\"soon\"", "1700000000", "\"2026-11-24\"", "null"] {
+            assert!(serde_json::from_str::<Moment>(json).is_err(), "{json}");
         }
     }
 
