@@ -107,6 +107,7 @@ impl fmt::Display for Fault {
     }
 }
 
+#[allow(dead_code, reason = "the providers that need all of it come next")]
 impl Http {
     /// `roots` verify every endpoint.
     pub(super) fn new(roots: Arc<RootCertStore>) -> Self {

@@ -56,7 +56,8 @@ pub(in super::super) enum Auth {
     /// A JWT signed with the client's private key (RFC 7523, section 2.2).
     PrivateKeyJwt(PrivateKeyJwt),
     /// A client certificate (RFC 8705), of an authority or self-signed.
-    TlsClientAuth(ClientCertificate),
+    #[serde(rename = "tls_client_auth")]
+    Certificate(ClientCertificate),
     /// Not at all: a public client, or a grant that proves itself.
     None,
 }
@@ -106,7 +107,7 @@ impl Client<'_> {
                 complaints.extend(proof.key.complaint());
                 (false, true)
             }
-            Auth::TlsClientAuth(certificate) => {
+            Auth::Certificate(certificate) => {
                 complaints.extend(certificate.complaints());
                 (false, true)
             }
@@ -177,7 +178,7 @@ impl Client<'_> {
                 form.add("client_assertion_type", PROOF_TYPE);
                 form.add("client_assertion", proof.sign(id, self.token_url).await.map_err(not_called)?.expose());
             }
-            Auth::TlsClientAuth(certificate) => {
+            Auth::Certificate(certificate) => {
                 form.add("client_id", id.as_bytes());
                 identity = Some(certificate.read().await.map_err(not_called)?);
             }

@@ -47,6 +47,8 @@ async fn a_token_is_asked_for_the_named_repositories_and_permissions_and_revoked
     assert!((3595..=3600).contains(&lifetime.as_secs()), "{lifetime:?}");
     source_of(&source).provider().revoke(&tools(), fetched.handle.as_ref().unwrap()).await.unwrap();
 
+    let lines = ["POST /api/v3/app/installations/7/access_tokens", "DELETE /api/v3/installation/token"];
+    assert_eq!(github.lines(), lines);
     let [asked, revoked] = <[_; 2]>::try_from(github.seen()).unwrap();
     assert_eq!(asked.json(), json!({ "repositories": ["site"], "permissions": { "contents": "read" } }));
     assert_eq!(asked.header("accept"), Some("application/vnd.github+json"));
