@@ -25,6 +25,7 @@ pub enum Provider {
     #[serde(rename = "oauth2_token_exchange")]
     OAuth2TokenExchange(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     SelfSignedJwt(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    Openbao(Keys),
     GithubApp(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
 }
 
@@ -39,6 +40,7 @@ impl Source for Provider {
             Self::OAuth2JwtBearer(_) => "oauth2_jwt_bearer",
             Self::OAuth2TokenExchange(_) => "oauth2_token_exchange",
             Self::SelfSignedJwt(_) => "self_signed_jwt",
+            Self::Openbao(_) => "openbao",
             Self::GithubApp(_) => "github_app",
         }
     }
@@ -47,12 +49,16 @@ impl Source for Provider {
         match self {
             Self::File(keys) if keys.get("user").is_some() => MaterialKind::UserPassword,
             Self::Exec(keys) if keys["yields"] == "user_password" => MaterialKind::UserPassword,
+            Self::Openbao(keys) if keys.get("user_field").is_some() => MaterialKind::UserPassword,
             _ => MaterialKind::Token,
         }
     }
 
     fn is_static(&self) -> bool {
-        matches!(self, Self::File(_) | Self::Environment(_))
+        match self {
+            Self::Openbao(keys) => keys["secret"].get("dynamic").is_none(),
+            _ => matches!(self, Self::File(_) | Self::Environment(_)),
+        }
     }
 
     fn complaints(&self) -> Vec<(String, String)> {

@@ -1,14 +1,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use keygress_policy::material::Secret;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::fingerprint::random_name;
+use super::wire::Time;
 use super::{Purpose, file, purpose};
 
 /// The longest life of a token that keygress signs itself, as nobody can revoke it.
@@ -94,26 +95,7 @@ pub(super) struct SignedJwt {
     /// added.
     claims: Map<String, Value>,
     /// How long it lives, at most `24h`. Default `5m`.
-    #[serde(default)]
-    lifetime: Lifetime,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(transparent)]
-struct Lifetime(#[schemars(with = "String")] Duration);
-
-impl Default for Lifetime {
-    fn default() -> Self {
-        Self(LIFETIME_DEFAULT)
-    }
-}
-
-impl<'de> Deserialize<'de> for Lifetime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
-        time.map(Self).ok_or_else(|| de::Error::custom(format!("`{text}` is not a time with its unit, such as `5m`")))
-    }
+    lifetime: Option<Time>,
 }
 
 impl SignedJwt {
@@ -125,7 +107,7 @@ impl SignedJwt {
                 .push((format!("the claim `{claim}` is keygress's own"), "leave it out; `lifetime` says how long it lives".to_owned()));
         }
         each_text(&self.claims, &mut |text| complaints.extend(purpose::complaint(text)));
-        if self.lifetime.0 < Duration::from_secs(1) || self.lifetime.0 > LIFETIME_MAX {
+        if self.lifetime() < Duration::from_secs(1) || self.lifetime() > LIFETIME_MAX {
             complaints.push(("`lifetime` is not between 1 second and 24 hours".to_owned(), "write a time such as `5m`".to_owned()));
         }
         complaints
@@ -133,7 +115,7 @@ impl SignedJwt {
 
     /// How long it lives.
     pub(super) fn lifetime(&self) -> Duration {
-        self.lifetime.0
+        self.lifetime.map_or(LIFETIME_DEFAULT, |Time(lifetime)| lifetime)
     }
 
     /// Signs one.
@@ -142,7 +124,7 @@ impl SignedJwt {
     /// As [`SigningKey::sign`].
     pub(super) async fn sign(&self, purpose: &Purpose) -> Result<Secret, String> {
         let claims = self.claims.iter().map(|(name, value)| (name.clone(), filled(value, purpose))).collect();
-        self.key.sign(claims, self.lifetime.0).await
+        self.key.sign(claims, self.lifetime()).await
     }
 }
 

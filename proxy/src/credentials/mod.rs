@@ -72,6 +72,9 @@ pub mod oauth2_token_exchange;
 /// `self_signed_jwt: { key, claims, … }`.
 pub mod self_signed_jwt;
 
+/// `openbao: { address, auth, secret, field, … }`.
+pub mod openbao;
+
 /// `github_app: { app, key_file, installation, permissions, … }`.
 pub mod github_app;
 
@@ -115,6 +118,8 @@ pub enum Source {
     Oauth2TokenExchange(oauth2_token_exchange::Oauth2TokenExchange),
     /// A JSON Web Token that keygress signs itself.
     SelfSignedJwt(self_signed_jwt::SelfSignedJwt),
+    /// A secret of OpenBao or Vault: stored, or made for a lease.
+    Openbao(openbao::Openbao),
     /// An installation token of a GitHub App, for the named repositories and permissions.
     GithubApp(github_app::GithubApp),
 }
@@ -136,6 +141,7 @@ impl Source {
             Self::Oauth2JwtBearer(provider) => provider,
             Self::Oauth2TokenExchange(provider) => provider,
             Self::SelfSignedJwt(provider) => provider,
+            Self::Openbao(provider) => provider,
             Self::GithubApp(provider) => provider,
         }
     }

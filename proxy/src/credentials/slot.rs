@@ -203,12 +203,12 @@ impl Slot {
         state.leases.is_empty() && state.flight.is_none() && self.ready.load().is_none()
     }
 
-    /// Renews the value of this lease if it is the ready one and was used.
+    /// Renews the value of this lease if it is the ready one and was used, or is always held ready.
     pub(super) async fn renew(self: &Arc<Self>, lease: &Lease) -> Renewal {
         if !self.serves(lease) {
             return Renewal::Done;
         }
-        if !self.used.load(Ordering::Relaxed) {
+        if !self.used.load(Ordering::Relaxed) && !self.credential.source.provider().is_static() {
             return Renewal::NotUsed;
         }
         if let Ok(flight) = self.join() {

@@ -1,9 +1,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use keygress_policy::material::Secret;
-use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use schemars::JsonSchema;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A JSON string that goes straight into a [`Secret`], with no copy left behind on an error.
 #[derive(Debug)]
@@ -73,6 +74,76 @@ impl<'de> Deserialize<'de> for Moment {
     }
 }
 
+/// A JSON string, or something else that is not kept.
+#[derive(Debug)]
+pub(super) enum TextOrOther {
+    Text(Secret),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for TextOrOther {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Anything;
+
+        impl<'de> Visitor<'de> for Anything {
+            type Value = TextOrOther;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("anything")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Text(Secret::new(text.as_bytes().to_vec())))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TextOrOther, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextOrOther, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(TextOrOther::Other)
+            }
+        }
+
+        deserializer.deserialize_any(Anything)
+    }
+}
+
+/// A time with its unit in the policy, such as `5m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(transparent)]
+pub(super) struct Time(#[schemars(with = "String")] pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+        time.map(Self).ok_or_else(|| D::Error::custom(format!("`{text}` is not a time with its unit, such as `5m`")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +156,14 @@ mod tests {
         for json in ["-1", "\"soon\"", "null", "1e300", "[1]"] {
             assert!(serde_json::from_str::<Seconds>(json).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn what_is_no_text_is_not_kept() {
+        for json in ["true", "-1", "1", "1.5", "null", "[\"a\", {}]", "{\"a\": [1]}"] {
+            assert!(matches!(serde_json::from_str(json).unwrap(), TextOrOther::Other), "{json}");
+        }
+        assert!(matches!(serde_json::from_str("\"abc\"").unwrap(), TextOrOther::Text(text) if text.is(b"abc")));
     }
 
     #[test]

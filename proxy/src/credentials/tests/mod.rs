@@ -18,6 +18,9 @@ mod grants;
 /// `github_app`.
 mod github;
 
+/// `openbao`.
+mod openbao;
+
 /// The HTTP client of the providers over TLS.
 mod tls;
 

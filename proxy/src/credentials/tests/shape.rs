@@ -13,6 +13,7 @@ fn the_yaml_key_of_a_provider_is_its_kind() {
         "oauth2_jwt_bearer: { token_url: \"https://issuer.test/\", assertion: { file: /run/token } }",
         "oauth2_token_exchange: { token_url: \"https://issuer.test/\", subject: { file: /run/token } }",
         "self_signed_jwt: { key: { file: /run/key.pem, algorithm: EdDSA }, claims: { sub: \"{workload}\" } }",
+        "openbao: { address: \"https://bao.test\", auth: { token_file: /run/t }, secret: { dynamic: { path: db/creds/a } }, field: password }",
         "github_app: { app: Iv1.x, key_file: /run/key.pem, installation: 1, permissions: { contents: read } }",
     ] {
         let source = source_of(yaml);
