@@ -26,6 +26,10 @@ pub enum Provider {
     OAuth2TokenExchange(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     SelfSignedJwt(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     Openbao(Keys),
+    GcpWorkloadIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    GcpMetadata(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AzureManagedIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    KubernetesToken(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     GithubApp(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
 }
 
@@ -41,6 +45,10 @@ impl Source for Provider {
             Self::OAuth2TokenExchange(_) => "oauth2_token_exchange",
             Self::SelfSignedJwt(_) => "self_signed_jwt",
             Self::Openbao(_) => "openbao",
+            Self::GcpWorkloadIdentity(_) => "gcp_workload_identity",
+            Self::GcpMetadata(_) => "gcp_metadata",
+            Self::AzureManagedIdentity(_) => "azure_managed_identity",
+            Self::KubernetesToken(_) => "kubernetes_token",
             Self::GithubApp(_) => "github_app",
         }
     }

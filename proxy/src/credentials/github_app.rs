@@ -146,7 +146,7 @@ impl GithubApp {
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(HeaderName::from_static("x-github-api-version"), HeaderValue::from_static(API_VERSION));
-        let call = Call { method, endpoint: &endpoint, headers, body: Zeroizing::new(body), identity: None };
+        let call = Call { method, endpoint: &endpoint, headers, body: Zeroizing::new(body), identity: None, roots: None };
         tools.http.send(call).await.map_err(|fault| format!("GitHub {fault}"))
     }
 }

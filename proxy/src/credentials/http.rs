@@ -53,6 +53,8 @@ pub(super) struct Call<'a> {
     pub(super) body: Zeroizing<Vec<u8>>,
     /// The client certificate that is shown.
     pub(super) identity: Option<Identity>,
+    /// Who verifies the endpoint, where that is not the roots of the process.
+    pub(super) roots: Option<Arc<RootCertStore>>,
 }
 
 /// An answer, whatever its status.
@@ -107,7 +109,6 @@ impl fmt::Display for Fault {
     }
 }
 
-#[allow(dead_code, reason = "the providers that need all of it come next")]
 impl Http {
     /// `roots` verify every endpoint.
     pub(super) fn new(roots: Arc<RootCertStore>) -> Self {
@@ -119,7 +120,7 @@ impl Http {
     /// # Errors
     /// As [`Http::send`].
     pub(super) async fn post(&self, endpoint: &Endpoint, headers: HeaderMap, body: Zeroizing<Vec<u8>>) -> Result<Answer, Fault> {
-        self.send(Call { method: Method::POST, endpoint, headers, body, identity: None }).await
+        self.send(Call { method: Method::POST, endpoint, headers, body, identity: None, roots: None }).await
     }
 
     /// Asks for what is there.
@@ -127,7 +128,7 @@ impl Http {
     /// # Errors
     /// As [`Http::send`].
     pub(super) async fn get(&self, endpoint: &Endpoint, headers: HeaderMap) -> Result<Answer, Fault> {
-        self.send(Call { method: Method::GET, endpoint, headers, body: Zeroizing::default(), identity: None }).await
+        self.send(Call { method: Method::GET, endpoint, headers, body: Zeroizing::default(), identity: None, roots: None }).await
     }
 
     /// Makes a call. `Accept` is JSON unless the call says something else.
@@ -135,7 +136,7 @@ impl Http {
     /// # Errors
     /// [`Fault`]; an answer with an error status is none.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Fault> {
-        let Call { method, endpoint, headers, body, identity } = call;
+        let Call { method, endpoint, headers, body, identity, roots } = call;
         let mut request = Request::new(Full::new(Bytes::from_owner(body)));
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(endpoint.path.clone());
@@ -143,17 +144,23 @@ impl Http {
         request.headers_mut().insert(HOST, endpoint.authority.parse().map_err(|_| Fault::Broken)?);
         request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("keygress"));
-        tokio::time::timeout(EXCHANGE_TIME, self.exchange(endpoint, request, identity)).await.unwrap_or(Err(Fault::Late))
+        tokio::time::timeout(EXCHANGE_TIME, self.exchange(endpoint, request, identity, roots)).await.unwrap_or(Err(Fault::Late))
     }
 
-    async fn exchange(&self, endpoint: &Endpoint, request: Request<Full<Bytes>>, identity: Option<Identity>) -> Result<Answer, Fault> {
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        request: Request<Full<Bytes>>,
+        identity: Option<Identity>,
+        roots: Option<Arc<RootCertStore>>,
+    ) -> Result<Answer, Fault> {
         let stream = connect(&endpoint.resolve().await?).await?;
         if !endpoint.tls {
             return speak(stream, request).await;
         }
-        let config = match identity {
-            Some(identity) => tls_config(Arc::clone(&self.roots), Some(identity))?,
-            None => Arc::clone(self.tls.as_ref().ok_or(Fault::Tls)?),
+        let config = match (identity, roots) {
+            (None, None) => Arc::clone(self.tls.as_ref().ok_or(Fault::Tls)?),
+            (identity, roots) => tls_config(roots.unwrap_or_else(|| Arc::clone(&self.roots)), identity)?,
         };
         let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Fault::Tls)?;
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| tls_fault(&error))?;

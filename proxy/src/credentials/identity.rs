@@ -1,5 +1,7 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use schemars::JsonSchema;
@@ -15,6 +17,25 @@ pub(super) struct ClientCertificate {
     certificate: PathBuf,
     /// The path of its private key.
     key: PathBuf,
+}
+
+/// Reads the authorities that verify one endpoint.
+///
+/// # Errors
+/// What is wrong with the file, with its path.
+pub(super) async fn read_roots(path: &Path) -> Result<Arc<RootCertStore>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(path).await? {
+        roots.add(certificate).map_err(|_| format!("the file `{}` holds a certificate that is no authority", path.display()))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+async fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = file::read_public(path).await?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let certificates = certificates.ok().filter(|certificates| !certificates.is_empty());
+    certificates.ok_or_else(|| format!("the file `{}` holds no certificate in PEM", path.display()))
 }
 
 /// A client certificate that can be shown.
@@ -34,10 +55,7 @@ impl ClientCertificate {
     /// # Errors
     /// What is wrong with one of them, with its path, never with what it holds.
     pub(super) async fn read(&self) -> Result<Identity, String> {
-        let certificates = file::read_public(&self.certificate).await?;
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&certificates).collect();
-        let chain = chain.ok().filter(|chain| !chain.is_empty());
-        let chain = chain.ok_or_else(|| format!("the file `{}` holds no certificate in PEM", self.certificate.display()))?;
+        let chain = read_certificates(&self.certificate).await?;
         let key = file::read_text(&self.key).await?;
         let key = PrivateKeyDer::from_pem_slice(key.expose());
         let key = key.map_err(|_| format!("the file `{}` holds no private key in PEM", self.key.display()))?;

@@ -1,12 +1,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use keygress_policy::material::Secret;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::fingerprint::random_name;
 use super::wire::Time;
@@ -83,6 +86,19 @@ impl SigningKey {
         })?;
         Ok(Secret::new(token.into_bytes()))
     }
+}
+
+/// When a token that somebody else signed ends, as it says itself: how long it serves is all that this is good for.
+pub(super) fn end_of(token: &Secret) -> Option<Timestamp> {
+    let payload = token.expose().split(|byte| *byte == b'.').nth(1)?;
+    let payload = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
+    let Ends { exp } = serde_json::from_slice(&payload).ok()?;
+    Timestamp::from_second(exp).ok()
+}
+
+#[derive(Deserialize)]
+struct Ends {
+    exp: i64,
 }
 
 /// A JSON Web Token that keygress signs itself: who holds it, as keygress has proven it, in claims that the policy lays down.

@@ -75,6 +75,18 @@ pub mod self_signed_jwt;
 /// `openbao: { address, auth, secret, field, … }`.
 pub mod openbao;
 
+/// `gcp_workload_identity: { audience, subject, … }`.
+pub mod gcp_workload_identity;
+
+/// `gcp_metadata: { … }`.
+pub mod gcp_metadata;
+
+/// `azure_managed_identity: { resource, … }`.
+pub mod azure_managed_identity;
+
+/// `kubernetes_token: { namespace, service_account, audience, … }`.
+pub mod kubernetes_token;
+
 /// `github_app: { app, key_file, installation, permissions, … }`.
 pub mod github_app;
 
@@ -120,6 +132,14 @@ pub enum Source {
     SelfSignedJwt(self_signed_jwt::SelfSignedJwt),
     /// A secret of OpenBao or Vault: stored, or made for a lease.
     Openbao(openbao::Openbao),
+    /// A Google Cloud token by workload identity federation.
+    GcpWorkloadIdentity(gcp_workload_identity::GcpWorkloadIdentity),
+    /// A token of the service account of a Google Cloud machine.
+    GcpMetadata(gcp_metadata::GcpMetadata),
+    /// An access token of the managed identity of an Azure machine.
+    AzureManagedIdentity(azure_managed_identity::AzureManagedIdentity),
+    /// A token of a Kubernetes service account, by the TokenRequest API.
+    KubernetesToken(kubernetes_token::KubernetesToken),
     /// An installation token of a GitHub App, for the named repositories and permissions.
     GithubApp(github_app::GithubApp),
 }
@@ -142,6 +162,10 @@ impl Source {
             Self::Oauth2TokenExchange(provider) => provider,
             Self::SelfSignedJwt(provider) => provider,
             Self::Openbao(provider) => provider,
+            Self::GcpWorkloadIdentity(provider) => provider,
+            Self::GcpMetadata(provider) => provider,
+            Self::AzureManagedIdentity(provider) => provider,
+            Self::KubernetesToken(provider) => provider,
             Self::GithubApp(provider) => provider,
         }
     }

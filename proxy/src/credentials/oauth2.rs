@@ -15,7 +15,7 @@ mod target;
 /// A token that stands for somebody: a file, or one that keygress signs.
 mod assertion;
 
-pub(super) use answer::{BEARER, BEARER_OR_NOT_APPLICABLE};
+pub(super) use answer::{BEARER, BEARER_OR_NOT_APPLICABLE, Token};
 pub(super) use assertion::Assertion;
 pub(super) use client::{Auth, Client, ClientSecret};
 pub(super) use form::Form;

@@ -37,7 +37,6 @@ enum Reach {
     Metadata,
 }
 
-#[allow(dead_code, reason = "the providers that need all of it come next")]
 impl Endpoint {
     /// Reads an URL.
     ///

@@ -57,32 +57,33 @@ struct ErrorResponse {
 }
 
 impl Token {
-    /// Reads what a token endpoint answered; `types` are the values of `token_type` that will do, in lower case.
+    /// Reads what a token endpoint, or whatever `place` answers like one, answered; `types` are the values of `token_type` that will do, in
+    /// lower case.
     ///
     /// # Errors
     /// What is wrong, in words of ours, with the error code where that is a registered one.
-    pub(super) fn read(answer: &Answer, types: &[&str]) -> Result<Self, String> {
+    pub(in super::super) fn read(answer: &Answer, types: &[&str], place: &str) -> Result<Self, String> {
         if answer.status != StatusCode::OK {
-            return Err(format!("the token endpoint answered {}", status(answer)));
+            return Err(format!("the {place} answered {}", status(answer)));
         }
         let Ok(response) = serde_json::from_slice::<TokenResponse>(&answer.body) else {
-            return Err("the token endpoint answered 200, but not as RFC 6749, section 5.1, says".to_owned());
+            return Err(format!("the {place} answered 200, but not as RFC 6749, section 5.1, says"));
         };
         let Some(SecretText(access_token)) = response.access_token else {
-            return Err("the token endpoint answered 200 without `access_token`".to_owned());
+            return Err(format!("the {place} answered 200 without `access_token`"));
         };
-        file::check(access_token.expose()).map_err(|_| "the token endpoint gave an `access_token` that is no token".to_owned())?;
+        file::check(access_token.expose()).map_err(|_| format!("the {place} gave an `access_token` that is no token"))?;
         let will_do = |given: String| types.iter().any(|kind| given.eq_ignore_ascii_case(kind));
         if !response.token_type.is_some_and(will_do) {
-            return Err("the token endpoint gave a token whose `token_type` is not `Bearer`".to_owned());
+            return Err(format!("the {place} gave a token whose `token_type` is not `Bearer`"));
         }
         let lifetime = response.expires_in.map_or(LIFETIME_DEFAULT, |Seconds(seconds)| Duration::from_secs(seconds));
         if lifetime.is_zero() {
-            return Err("the token endpoint gave a token that has expired already".to_owned());
+            return Err(format!("the {place} gave a token that has expired already"));
         }
         let refresh_token = response.refresh_token.map(|SecretText(token)| token);
         if refresh_token.as_ref().is_some_and(|token| file::check(token.expose()).is_err()) {
-            return Err("the token endpoint gave a `refresh_token` that is no token".to_owned());
+            return Err(format!("the {place} gave a `refresh_token` that is no token"));
         }
         Ok(Self { access_token, lifetime, refresh_token, issued_token_type: response.issued_token_type })
     }

@@ -58,6 +58,8 @@ pub(in super::super) enum Auth {
     /// A client certificate (RFC 8705), of an authority or self-signed.
     #[serde(rename = "tls_client_auth")]
     Certificate(ClientCertificate),
+    /// A JWT of somebody who vouches for the client, such as a projected Kubernetes token (RFC 7523, section 2.2).
+    ClientAssertion(ClientAssertion),
     /// Not at all: a public client, or a grant that proves itself.
     None,
 }
@@ -70,6 +72,14 @@ pub(in super::super) struct PrivateKeyJwt {
     key: SigningKey,
     /// The `aud` claim. Default: the token endpoint; some issuers want their issuer identifier.
     audience: Option<String>,
+}
+
+/// A JWT of somebody who vouches for the client.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct ClientAssertion {
+    /// The path of the file that holds it alone; read for every call.
+    file: PathBuf,
 }
 
 /// The client of an issuer, as a grant's shape names it.
@@ -111,6 +121,10 @@ impl Client<'_> {
                 complaints.extend(certificate.complaints());
                 (false, true)
             }
+            Auth::ClientAssertion(assertion) => {
+                complaints.extend(file::complaint(&assertion.file));
+                (false, true)
+            }
             Auth::None => (false, false),
         };
         if needs_id && self.id.is_none() {
@@ -141,7 +155,7 @@ impl Client<'_> {
     /// What is missing, free of secrets and of text from outside.
     pub(in super::super) async fn token(&self, tools: &Tools, form: Form, types: &[&str]) -> Result<Token, String> {
         let answer = self.call(tools, self.token_url, form).await.map_err(|fault| format!("the token endpoint {fault}"))?;
-        Token::read(&answer, types)
+        Token::read(&answer, types, "token endpoint")
     }
 
     /// Revokes an access token (RFC 7009).
@@ -178,13 +192,18 @@ impl Client<'_> {
                 form.add("client_assertion_type", PROOF_TYPE);
                 form.add("client_assertion", proof.sign(id, self.token_url).await.map_err(not_called)?.expose());
             }
+            Auth::ClientAssertion(assertion) => {
+                form.add("client_id", id.as_bytes());
+                form.add("client_assertion_type", PROOF_TYPE);
+                form.add("client_assertion", file::read(&assertion.file).await.map_err(not_called)?.expose());
+            }
             Auth::Certificate(certificate) => {
                 form.add("client_id", id.as_bytes());
                 identity = Some(certificate.read().await.map_err(not_called)?);
             }
             Auth::None => self.id.iter().for_each(|id| form.add("client_id", id.as_bytes())),
         }
-        let call = Call { method: Method::POST, endpoint: &endpoint, headers, body: form.into_bytes(), identity };
+        let call = Call { method: Method::POST, endpoint: &endpoint, headers, body: form.into_bytes(), identity, roots: None };
         tools.http.send(call).await.map_err(|fault| fault.to_string())
     }
 

@@ -30,6 +30,11 @@ impl Form {
         self.0 = grown;
     }
 
+    /// The query of an URL, with its question mark; nothing where there is none. For what is no secret.
+    pub(in super::super) fn as_query(&self) -> String {
+        if self.0.is_empty() { String::new() } else { format!("?{}", String::from_utf8_lossy(&self.0)) }
+    }
+
     /// The bytes.
     pub(super) fn into_bytes(self) -> Zeroizing<Vec<u8>> {
         self.0

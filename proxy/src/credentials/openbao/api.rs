@@ -49,7 +49,7 @@ impl Server<'_> {
             let value = HeaderValue::from_str(namespace).map_err(|_| "the `namespace` fits no header".to_owned())?;
             headers.insert(HeaderName::from_static("x-vault-namespace"), value);
         }
-        let call = Call { method, endpoint: &endpoint, headers, body, identity: None };
+        let call = Call { method, endpoint: &endpoint, headers, body, identity: None, roots: None };
         self.tools.http.send(call).await.map(Reply).map_err(|fault| format!("OpenBao {fault}"))
     }
 

@@ -31,6 +31,11 @@ impl Seen {
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
+
+    /// A parameter of a form.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(&self.body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
 }
 
 /// An HTTP server on loopback that answers as a function says and keeps what it saw.

@@ -21,6 +21,9 @@ mod github;
 /// `openbao`.
 mod openbao;
 
+/// Google Cloud, Azure, Kubernetes.
+mod clouds;
+
 /// The HTTP client of the providers over TLS.
 mod tls;
 

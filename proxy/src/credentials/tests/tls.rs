@@ -16,13 +16,17 @@ const TOKEN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 47\r\n\r\n{\"access_to
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub(super) fn pem(&self) -> String {
+        self.0.pem()
     }
 
     fn roots(&self) -> Arc<RootCertStore> {
@@ -39,7 +43,7 @@ impl Authority {
     }
 
     /// Serves one connection with a certificate for this name that is valid until this year, and answers with these bytes.
-    async fn serve(&self, name: &str, year: i32, answer: &'static [u8]) -> u16 {
+    pub(super) async fn serve(&self, name: &str, year: i32, answer: &'static [u8]) -> u16 {
         self.serve_clients(name, year, answer, None).await
     }
 
