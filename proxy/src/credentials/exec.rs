@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::wire::{Seconds, SecretText};
-use super::{Fetched, Provider, Tools, Work, file};
+use super::{Fetched, Provider, Purpose, Tools, Work, file};
 
 /// The largest output, in bytes.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
@@ -122,7 +122,7 @@ impl Provider for Exec {
         complaints
     }
 
-    fn fetch<'a>(&'a self, _: &'a Tools) -> Work<'a, Result<Fetched, String>> {
+    fn fetch<'a>(&'a self, _: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let program = self.command.first().map(String::as_str).unwrap_or_default();
             let output = self.run().await.map_err(|fault| format!("the program `{program}` {fault}"))?;
@@ -176,7 +176,7 @@ impl Exec {
         if lifetime.is_zero() {
             return Err("printed a credential that has expired already".to_owned());
         }
-        Ok(Fetched { material, lifetime: Some(lifetime) })
+        Ok(Fetched { material, lifetime: Some(lifetime), handle: None })
     }
 }
 

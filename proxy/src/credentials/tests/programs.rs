@@ -6,7 +6,7 @@ async fn run(script: &str, more: &str) -> Result<Fetched, String> {
     let script = serde_json::to_string(script).unwrap();
     let source = source_of(&format!("exec: {{ command: [/bin/sh, -c, {script}]{more} }}"));
     let tools = Tools::new(Arc::new(rustls::RootCertStore::empty()));
-    let result = source.provider().fetch(&tools).await;
+    let result = source.provider().fetch(&tools, &purpose()).await;
     if let Err(reason) = &result {
         assert!(!reason.contains("canary"), "{reason}");
     }
@@ -62,7 +62,7 @@ async fn a_program_that_fails_is_told_without_what_it_said() {
     assert_eq!(reason("kill -9 $$").await, "was ended by a signal: run it by hand to see why");
     let source = source_of("exec: { command: [/nowhere/issue] }");
     let tools = Tools::new(Arc::new(rustls::RootCertStore::empty()));
-    let reason = source.provider().fetch(&tools).await.unwrap_err();
+    let reason = source.provider().fetch(&tools, &purpose()).await.unwrap_err();
     assert_eq!(reason, "the program `/nowhere/issue` cannot be started: it does not exist");
 }
 
