@@ -1,5 +1,8 @@
 //! Bodies: streamed both ways, never buffered; an idle limit; trailers only where they are let through.
 
+/// Bodies that are read before they are sent.
+mod whole;
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,6 +14,8 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::worker::Serving;
+
+pub use whole::Unread;
 
 /// How long a body may stand still in either direction.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -103,7 +108,7 @@ impl Body {
     /// Whether it can be sent a second time.
     #[must_use]
     pub fn is_replayable(&self) -> bool {
-        matches!(self, Self::Empty)
+        matches!(self, Self::Empty | Self::Text(Some(_)))
     }
 }
 

@@ -9,9 +9,10 @@ use std::time::Instant;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use keygress_policy::decide::{Connect, Decision, Denial, Grant, Question};
 use keygress_policy::destination::{Host, Scheme};
-use keygress_policy::inject::{SlotRefusal, strip};
+use keygress_policy::inject::{Payload, Sending, SlotRefusal, strip};
 use tokio::net::TcpStream;
 
 /// What a connection knows of its caller, and keeps from request to request.
@@ -20,7 +21,7 @@ pub mod line;
 /// What is written down of one request.
 mod record;
 
-use crate::body::Body;
+use crate::body::{Body, Unread};
 use crate::caller::RunningTask;
 use crate::credentials::{Ready, Source};
 use crate::forward::{self, Key, Target, head, upgrade};
@@ -107,13 +108,13 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
         port,
         http1_only: target.http1_only,
     };
-    let body = Body::request(body, &grant.rule.request_trailers);
-    let spare = use_of.may_replay(&body).then(|| head.clone());
+    let body = use_of.read(&head, &target, Body::request(body, &grant.rule.request_trailers)).await?;
+    let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
     let mut response = attempt(line, record, (&key, &target), &use_of, (head, body)).await?;
-    if let Some(head) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
+    if let Some(again) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
         use_of.renew().await?;
         record.credential(&use_of);
-        response = attempt(line, record, (&key, &target), &use_of, (head, Body::Empty)).await?;
+        response = attempt(line, record, (&key, &target), &use_of, again).await?;
     }
 
     // keep it from coming back
@@ -136,7 +137,7 @@ async fn attempt(
 ) -> Result<Response<Incoming>, Refusal> {
     let (pool, connector) = (line.pool(), line.connector());
     let link = forward::reach(pool, connector, key, target).await?;
-    use_of.put_on(&mut head)?;
+    let body = use_of.put_on(&mut head, body, target)?;
     record.sent();
     forward::send((pool, connector), key, target, link, (head, body)).await
 }
@@ -231,19 +232,33 @@ impl<'g> Use<'g> {
         Ok(Self { credential: Some((credential, slot, ready)) })
     }
 
-    fn put_on(&self, head: &mut Parts) -> Result<(), Refusal> {
-        let Some((credential, _, ready)) = &self.credential else { return Ok(()) };
-        credential.injection.act(head, &ready.rendered).map_err(|why| Refusal::new(Code::BadRequest, why))
+    /// Reads the body, where the credential signs or changes it.
+    async fn read(&self, head: &Parts, target: &Target<'_>, body: Body) -> Result<Body, Refusal> {
+        let Some((credential, _, _)) = &self.credential else { return Ok(body) };
+        match credential.injection.body_bytes_max(head, &authority(target)) {
+            Some(bytes_max) => body.whole(bytes_max).await.map_err(|unread| not_read(&unread)),
+            None => Ok(body),
+        }
+    }
+
+    /// Puts the credential on the head, and on the body where it signs or changes that.
+    fn put_on(&self, head: &mut Parts, body: Body, target: &Target<'_>) -> Result<Body, Refusal> {
+        let Some((credential, _, ready)) = &self.credential else { return Ok(body) };
+        let sending = Sending { now: Timestamp::now(), authority: &authority(target), body: body.bytes() };
+        let payload = credential.injection.act(head, &ready.rendered, &sending).map_err(|why| Refusal::new(Code::BadRequest, why))?;
+        Ok(match payload {
+            Payload::AsItCame => body,
+        })
     }
 
     fn ready(&self) -> Option<&Ready> {
         self.credential.as_ref().map(|(_, _, ready)| &**ready)
     }
 
-    /// A 401 is answered with a fresh value where the provider can mint one and the request can be sent again as it was.
-    fn may_replay(&self, body: &Body) -> bool {
+    /// A 401 is answered with a fresh value where the provider can mint one, and the request is sent again as it was.
+    fn may_renew(&self) -> bool {
         use keygress_policy::Source as _;
-        body.is_replayable() && self.credential.as_ref().is_some_and(|(credential, _, _)| !credential.source.is_static())
+        self.credential.as_ref().is_some_and(|(credential, _, _)| !credential.source.is_static())
     }
 
     async fn renew(&mut self) -> Result<(), Refusal> {
@@ -291,8 +306,20 @@ fn no_credential(grant: &Grant<'_, Source>, unavailable: crate::credentials::Una
         .retry_after(unavailable.retry_after)
 }
 
+fn authority(target: &Target<'_>) -> String {
+    forward::authority(target.scheme, target.host, target.port)
+}
+
+fn not_read(unread: &Unread) -> Refusal {
+    match unread {
+        Unread::TooLarge(bytes_max) => Refusal::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", bytes_max / 1024)),
+        Unread::Broken(_) => Refusal::new(Code::BadRequest, "the body ended early"),
+    }
+}
+
 fn slot_refused(grant: &Grant<'_, Source>, refusal: SlotRefusal) -> Refusal {
     let detail = match refusal {
+        SlotRefusal::Unreadable(why) => return Refusal::new(Code::BadRequest, why).by_rule(&grant.rule.name),
         SlotRefusal::Occupied => "the slot must be empty, and the application filled it",
         SlotRefusal::NotThePlaceholder => "the slot must hold this task's placeholder",
     };

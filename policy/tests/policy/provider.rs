@@ -33,6 +33,8 @@ impl Source for Provider {
     fn yields(&self) -> MaterialKind {
         match self {
             Self::File(keys) if keys.get("user").is_some() => MaterialKind::UserPassword,
+            Self::File(keys) if keys.get("access_key_id").is_some() => MaterialKind::AwsKeys,
+            Self::Exec(keys) if keys["yields"] == "aws_keys" => MaterialKind::AwsKeys,
             Self::Exec(keys) if keys["yields"] == "user_password" => MaterialKind::UserPassword,
             _ => MaterialKind::Token,
         }

@@ -34,6 +34,9 @@ mod http;
 /// Secrets and lifetimes as issuers write them in JSON.
 mod wire;
 
+/// What the providers of AWS keys have in common.
+mod aws;
+
 /// Tells when a watched folder changed.
 mod changes;
 
