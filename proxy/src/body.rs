@@ -3,6 +3,9 @@
 /// Bodies that are read before they are sent.
 mod whole;
 
+/// Bodies whose chunks are signed on the way.
+mod resigned;
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::worker::Serving;
 
+pub use resigned::Resigned;
 pub use whole::Unread;
 
 /// How long a body may stand still in either direction.
@@ -30,6 +34,8 @@ pub enum Body {
     Text(Option<Bytes>),
     /// Somebody's bytes, passed on as they come.
     Stream(Box<Stream>),
+    /// Somebody's bytes, signed chunk by chunk.
+    Resigned(Box<Resigned>),
 }
 
 /// What happens to the trailers of a stream.
@@ -58,6 +64,8 @@ pub enum Broken {
     Transport(hyper::Error),
     /// Nothing came for the idle limit.
     Idle,
+    /// It is not the chunks that its head announced.
+    Chunks(&'static str),
 }
 
 impl std::fmt::Display for Broken {
@@ -65,6 +73,7 @@ impl std::fmt::Display for Broken {
         match self {
             Self::Transport(error) => error.fmt(f),
             Self::Idle => f.write_str("the body stood still for too long"),
+            Self::Chunks(why) => f.write_str(why),
         }
     }
 }
@@ -121,6 +130,7 @@ impl http_body::Body for Body {
             Self::Empty => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(text.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(stream) => stream.poll_frame(cx),
+            Self::Resigned(resigned) => resigned.poll_frame(cx),
         }
     }
 
@@ -129,6 +139,7 @@ impl http_body::Body for Body {
             Self::Empty => true,
             Self::Text(text) => text.is_none(),
             Self::Stream(stream) => stream.incoming.is_end_stream(),
+            Self::Resigned(resigned) => resigned.is_end_stream(),
         }
     }
 
@@ -137,6 +148,7 @@ impl http_body::Body for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Stream(stream) => stream.incoming.size_hint(),
+            Self::Resigned(resigned) => resigned.size_hint(),
         }
     }
 }

@@ -248,6 +248,7 @@ impl<'g> Use<'g> {
         let payload = credential.injection.act(head, &ready.rendered, &sending).map_err(|why| Refusal::new(Code::BadRequest, why))?;
         Ok(match payload {
             Payload::AsItCame => body,
+            Payload::Resigned(chunks) => body.resigned(chunks),
         })
     }
 

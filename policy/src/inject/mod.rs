@@ -51,6 +51,7 @@ mod shape;
 pub use rendered::Rendered;
 pub use sending::{Payload, Sending};
 pub use shape::{Existing, Kind, Shape};
+pub use sigv4::Chunks;
 pub use strip::strip;
 
 use crate::material::{Material, MaterialKind, Secret};

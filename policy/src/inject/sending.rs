@@ -1,5 +1,7 @@
 use jiff::Timestamp;
 
+use super::sigv4::Chunks;
+
 /// What an injection may know of a request beside its head. Handed in: policy reads no clock and no body.
 #[derive(Clone, Copy)]
 pub struct Sending<'r> {
@@ -16,4 +18,6 @@ pub struct Sending<'r> {
 pub enum Payload {
     /// It goes as it came.
     AsItCame,
+    /// It goes through these chunks, which sign it on the way.
+    Resigned(Box<Chunks>),
 }

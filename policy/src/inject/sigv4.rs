@@ -12,6 +12,9 @@ use serde::Deserialize;
 /// What the signature covers, as AWS spells it.
 mod canonical;
 
+/// Bodies in chunks, signed on their way.
+mod chunks;
+
 /// Keys, and the signing keys that are derived from them.
 mod keys;
 
@@ -25,6 +28,7 @@ mod scope;
 mod stamp;
 
 use canonical::{Canonical, PathForm};
+use chunks::Streaming;
 use scope::{Scope, Scopes};
 use stamp::Stamp;
 
@@ -32,6 +36,7 @@ use super::size::Size;
 use super::{Complaint, Existing, Inject, Payload, Rendered, Sending, slot};
 use crate::material::{Material, MaterialKind, Secret};
 
+pub use chunks::Chunks;
 pub(super) use keys::Keys;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -175,8 +180,9 @@ impl Inject for Sigv4 {
             value(&[ALGORITHM, " Credential=", credential, ", SignedHeaders=", &signed, ", Signature=", &signature].concat())?;
         authorization.set_sensitive(true);
         set.push((AUTHORIZATION, authorization));
+        let streaming = Streaming::parse(&payload_hash);
         replace(head, set)?;
-        Ok(Payload::AsItCame)
+        Ok(streaming.map_or(Payload::AsItCame, |streaming| Payload::Resigned(Box::new(Chunks::new(streaming, &signing, signature)))))
     }
 }
 
@@ -250,10 +256,11 @@ fn payload_hash<'h>(head: &'h Parts, scope: Scope<'_>, sending: &Sending<'_>) ->
     if let Some(named) = head.headers.get(&AMZ_CONTENT_SHA256) {
         let named = named.to_str().unwrap_or_default();
         let is_hash = named.len() == 64 && named.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        return if is_hash || named == UNSIGNED_PAYLOAD {
+        let streams = scope.is_s3() && Streaming::parse(named).is_some();
+        return if is_hash || streams || named == UNSIGNED_PAYLOAD {
             Ok(Cow::Borrowed(named))
         } else {
-            Err("`x-amz-content-sha256` is neither a hash in hexadecimal digits nor `UNSIGNED-PAYLOAD`".to_owned())
+            Err("`x-amz-content-sha256` is no hash in hexadecimal digits, nor anything else that can be signed".to_owned())
         };
     }
     match sending.body {

@@ -45,7 +45,7 @@ impl Body {
         match self {
             Self::Empty => Some(&[]),
             Self::Text(text) => text.as_deref(),
-            Self::Stream(_) => None,
+            Self::Stream(_) | Self::Resigned(_) => None,
         }
     }
 
@@ -55,7 +55,7 @@ impl Body {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Text(Some(text)) => Some(Self::text(Bytes::clone(text))),
-            Self::Text(None) | Self::Stream(_) => None,
+            Self::Text(None) | Self::Stream(_) | Self::Resigned(_) => None,
         }
     }
 }

@@ -3,6 +3,7 @@ use percent_encoding::percent_encode;
 
 use super::super::query::ENCODED;
 use super::super::{Payload, Sending, pairs};
+use super::chunks::Streaming;
 use super::{ALGORITHM, AMZ_CONTENT_SHA256, Signing, UNSIGNED_PAYLOAD, payload_hash, replace};
 use crate::material::Secret;
 
@@ -56,6 +57,9 @@ pub(super) fn sign(head: &mut Parts, signing: &Signing<'_>, sending: &Sending<'_
         true => payload_hash(head, signing.scope, sending)?,
         false => UNSIGNED_PAYLOAD.into(),
     };
+    if Streaming::parse(&payload_hash).is_some() {
+        return Err("a body in chunks cannot be sent to a URL that was signed".to_owned());
+    }
     let old = head.uri.query().unwrap_or_default();
     let mut query = pairs::without(old, |pair| is_key(pair.key)).unwrap_or_else(|| old.to_owned());
     let mut add = |key: &str, value: &[u8]| {

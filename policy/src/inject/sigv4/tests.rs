@@ -4,6 +4,9 @@ use super::super::tests::{aws_keys, complaint, head, injection, token};
 use super::super::{Injection, SlotRefusal};
 use super::*;
 
+/// Bodies in chunks.
+mod chunks;
+
 /// The crate `aws-sigv4` computes the same.
 mod oracle;
 
