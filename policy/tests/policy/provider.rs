@@ -18,6 +18,8 @@ pub enum Provider {
     Exec(Keys),
     #[serde(rename = "oauth2_client_credentials")]
     OAuth2ClientCredentials(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AwsWebIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AwsAssumeRole(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
 }
 
 impl Source for Provider {
@@ -27,6 +29,8 @@ impl Source for Provider {
             Self::Environment(_) => "environment",
             Self::Exec(_) => "exec",
             Self::OAuth2ClientCredentials(_) => "oauth2_client_credentials",
+            Self::AwsWebIdentity(_) => "aws_web_identity",
+            Self::AwsAssumeRole(_) => "aws_assume_role",
         }
     }
 
@@ -36,6 +40,7 @@ impl Source for Provider {
             Self::File(keys) if keys.get("access_key_id").is_some() => MaterialKind::AwsKeys,
             Self::Exec(keys) if keys["yields"] == "aws_keys" => MaterialKind::AwsKeys,
             Self::Exec(keys) if keys["yields"] == "user_password" => MaterialKind::UserPassword,
+            Self::AwsWebIdentity(_) | Self::AwsAssumeRole(_) => MaterialKind::AwsKeys,
             _ => MaterialKind::Token,
         }
     }

@@ -1,11 +1,43 @@
+/// The token service.
+pub(super) mod sts;
+
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use keygress_policy::material::Material;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::{self, Deserializer};
 
 use super::wire::SecretText;
 use super::{Fetched, file};
+
+/// How long a session lives where the policy does not say: AWS ends none earlier, so the shortest that it gives.
+const LIFETIME_DEFAULT: Duration = Duration::from_secs(15 * 60);
+
+/// The longest that AWS gives.
+const LIFETIME_MAX: Duration = Duration::from_secs(12 * 3600);
+
+/// The life of a session, such as `1h`: from 15 minutes to 12 hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(transparent)]
+pub(super) struct Lifetime(#[schemars(with = "String")] pub(super) Duration);
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        Self(LIFETIME_DEFAULT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Lifetime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+        time.filter(|time| (LIFETIME_DEFAULT..=LIFETIME_MAX).contains(time))
+            .map(Lifetime)
+            .ok_or_else(|| de::Error::custom(format!("`{text}` is not a time between `15m` and `12h`")))
+    }
+}
 
 /// AWS keys as programs print them and as the metadata endpoints answer.
 #[derive(Deserialize)]

@@ -145,7 +145,7 @@ impl Http {
         *request.uri_mut() = Uri::from(endpoint.path.clone());
         *request.headers_mut() = headers;
         request.headers_mut().insert(HOST, endpoint.authority.parse().map_err(|_| Fault::Broken)?);
-        request.headers_mut().insert(ACCEPT, hyper::header::HeaderValue::from_static("application/json"));
+        request.headers_mut().entry(ACCEPT).or_insert(hyper::header::HeaderValue::from_static("application/json"));
         request.headers_mut().insert(USER_AGENT, hyper::header::HeaderValue::from_static("keygress"));
         tokio::time::timeout(EXCHANGE_TIME, self.exchange(endpoint, request)).await.unwrap_or(Err(Fault::Late))
     }

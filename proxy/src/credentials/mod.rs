@@ -52,6 +52,12 @@ pub mod environment;
 /// `oauth2_client_credentials: { token_url, client_id, … }`.
 pub mod oauth2_client_credentials;
 
+/// `aws_web_identity: { role_arn, token: { file: PATH }, … }`.
+pub mod aws_web_identity;
+
+/// `aws_assume_role: { role_arn, from: { … }, … }`.
+pub mod aws_assume_role;
+
 #[cfg(test)]
 mod tests;
 
@@ -84,6 +90,10 @@ pub enum Source {
     Environment(environment::Environment),
     /// An OAuth2 access token by the client credentials grant (RFC 6749, section 4.4).
     Oauth2ClientCredentials(oauth2_client_credentials::Oauth2ClientCredentials),
+    /// Keys of an AWS role for a token of another identity provider.
+    AwsWebIdentity(aws_web_identity::AwsWebIdentity),
+    /// Keys of an AWS role for other AWS keys.
+    AwsAssumeRole(aws_assume_role::AwsAssumeRole),
 }
 
 impl Source {
@@ -99,6 +109,8 @@ impl Source {
             Self::Exec(provider) => provider,
             Self::Environment(provider) => provider,
             Self::Oauth2ClientCredentials(provider) => provider,
+            Self::AwsWebIdentity(provider) => provider,
+            Self::AwsAssumeRole(provider) => provider,
         }
     }
 }

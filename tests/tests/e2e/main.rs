@@ -34,6 +34,9 @@ mod git;
 /// A short-lived credential, from mint to revocation.
 mod issuer;
 
+/// AWS: signed by keygress, verified by moto.
+mod aws;
+
 /// The policy is replaced while it is used.
 mod reload;
 

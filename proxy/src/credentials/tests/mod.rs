@@ -12,6 +12,9 @@ mod files;
 /// `oauth2_client_credentials` on the wire.
 mod oauth2;
 
+/// Roles of AWS, as the policy spells them.
+mod aws;
+
 /// The HTTP client of the providers over TLS.
 mod tls;
 

@@ -9,6 +9,8 @@ fn the_yaml_key_of_a_provider_is_its_kind() {
         "exec: { command: [/usr/bin/issue] }",
         "environment: API_KEY",
         "oauth2_client_credentials: { token_url: \"https://issuer.test/\", client_id: id, client_secret: { environment: SECRET } }",
+        "aws_web_identity: { role_arn: \"arn:aws:iam::1:role/a\", token: { file: /run/token } }",
+        "aws_assume_role: { role_arn: \"arn:aws:iam::1:role/a\", from: { file: { path: /run/key, access_key_id: AKIA1 } } }",
     ] {
         let source = source_of(yaml);
         assert_eq!(yaml.split(':').next(), Some(source.kind()));
