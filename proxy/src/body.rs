@@ -1,5 +1,11 @@
 //! Bodies: streamed both ways, never buffered; an idle limit; trailers only where they are let through.
 
+/// Bodies that are read before they are sent.
+mod whole;
+
+/// Bodies whose chunks are signed on the way.
+mod resigned;
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,6 +17,9 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::worker::Serving;
+
+pub use resigned::Resigned;
+pub use whole::Unread;
 
 /// How long a body may stand still in either direction.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +34,8 @@ pub enum Body {
     Text(Option<Bytes>),
     /// Somebody's bytes, passed on as they come.
     Stream(Box<Stream>),
+    /// Somebody's bytes, signed chunk by chunk.
+    Resigned(Box<Resigned>),
 }
 
 /// What happens to the trailers of a stream.
@@ -55,6 +66,8 @@ pub enum Broken {
     Transport(hyper::Error),
     /// Nothing came for the idle limit.
     Idle,
+    /// It is not the chunks that its head announced.
+    Chunks(&'static str),
 }
 
 impl std::fmt::Display for Broken {
@@ -62,6 +75,7 @@ impl std::fmt::Display for Broken {
         match self {
             Self::Transport(error) => error.fmt(f),
             Self::Idle => f.write_str("the body stood still for too long"),
+            Self::Chunks(why) => f.write_str(why),
         }
     }
 }
@@ -104,7 +118,7 @@ impl Body {
     /// Whether it can be sent a second time.
     #[must_use]
     pub fn is_replayable(&self) -> bool {
-        matches!(self, Self::Empty)
+        matches!(self, Self::Empty | Self::Text(Some(_)))
     }
 }
 
@@ -117,6 +131,7 @@ impl http_body::Body for Body {
             Self::Empty => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(text.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(stream) => stream.poll_frame(cx),
+            Self::Resigned(resigned) => resigned.poll_frame(cx),
         }
     }
 
@@ -125,6 +140,7 @@ impl http_body::Body for Body {
             Self::Empty => true,
             Self::Text(text) => text.is_none(),
             Self::Stream(stream) => stream.incoming.is_end_stream(),
+            Self::Resigned(resigned) => resigned.is_end_stream(),
         }
     }
 
@@ -133,6 +149,7 @@ impl http_body::Body for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Stream(stream) => stream.incoming.size_hint(),
+            Self::Resigned(resigned) => resigned.size_hint(),
         }
     }
 }

@@ -201,6 +201,16 @@ fn credential<S: Source>(
         );
         return None;
     }
+    // A wildcard has no credential, and without one the port does not matter.
+    if let Some((message, help)) = credential.injection.misplaced(&host.to_string()) {
+        check.error(
+            "misplaced_injection",
+            named.at(name),
+            format!("rule `{}` cannot put `{}` on: {message}", named.name, name.value),
+            help,
+        );
+        return None;
+    }
     Some(Some(index))
 }
 

@@ -31,6 +31,8 @@ pub enum Provider {
     AzureManagedIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     KubernetesToken(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     GithubApp(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AwsWebIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AwsAssumeRole(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
 }
 
 impl Source for Provider {
@@ -50,14 +52,19 @@ impl Source for Provider {
             Self::AzureManagedIdentity(_) => "azure_managed_identity",
             Self::KubernetesToken(_) => "kubernetes_token",
             Self::GithubApp(_) => "github_app",
+            Self::AwsWebIdentity(_) => "aws_web_identity",
+            Self::AwsAssumeRole(_) => "aws_assume_role",
         }
     }
 
     fn yields(&self) -> MaterialKind {
         match self {
             Self::File(keys) if keys.get("user").is_some() => MaterialKind::UserPassword,
+            Self::File(keys) if keys.get("access_key_id").is_some() => MaterialKind::AwsKeys,
+            Self::Exec(keys) if keys["yields"] == "aws_keys" => MaterialKind::AwsKeys,
             Self::Exec(keys) if keys["yields"] == "user_password" => MaterialKind::UserPassword,
             Self::Openbao(keys) if keys.get("user_field").is_some() => MaterialKind::UserPassword,
+            Self::AwsWebIdentity(_) | Self::AwsAssumeRole(_) => MaterialKind::AwsKeys,
             _ => MaterialKind::Token,
         }
     }

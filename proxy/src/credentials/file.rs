@@ -24,6 +24,7 @@ pub(super) use reading::{check, complaint, read, read_public, read_text, words};
 pub struct File {
     path: PathBuf,
     user: Option<String>,
+    access_key_id: Option<String>,
     rotates: bool,
 }
 
@@ -35,6 +36,8 @@ struct Keys {
     path: PathBuf,
     /// The user name to which the file holds the password. Makes it a user and a password instead of a token.
     user: Option<String>,
+    /// The access key id to which the file holds the secret access key. Makes it AWS keys.
+    access_key_id: Option<String>,
     /// Whether something else replaces the file before what it holds expires, so that it is no static credential. Default `false`.
     #[serde(default)]
     rotates: bool,
@@ -52,12 +55,12 @@ impl<'de> Deserialize<'de> for File {
             }
 
             fn visit_str<E: de::Error>(self, path: &str) -> Result<File, E> {
-                Ok(File { path: path.into(), user: None, rotates: false })
+                Ok(File { path: path.into(), user: None, access_key_id: None, rotates: false })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<File, A::Error> {
-                let Keys { path, user, rotates } = Keys::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(File { path, user, rotates })
+                let Keys { path, user, access_key_id, rotates } = Keys::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(File { path, user, access_key_id, rotates })
             }
         }
 
@@ -85,7 +88,11 @@ impl Provider for File {
     }
 
     fn yields(&self) -> MaterialKind {
-        if self.user.is_some() { MaterialKind::UserPassword } else { MaterialKind::Token }
+        match (&self.access_key_id, &self.user) {
+            (Some(_), _) => MaterialKind::AwsKeys,
+            (None, Some(_)) => MaterialKind::UserPassword,
+            (None, None) => MaterialKind::Token,
+        }
     }
 
     fn is_static(&self) -> bool {
@@ -93,7 +100,10 @@ impl Provider for File {
     }
 
     fn complaints(&self) -> Vec<(String, String)> {
-        complaint(&self.path).into_iter().collect()
+        let both = self.user.is_some() && self.access_key_id.is_some();
+        let both =
+            both.then(|| ("`user` and `access_key_id` stand there both".to_owned(), "keep the one that the file belongs to".to_owned()));
+        complaint(&self.path).into_iter().chain(both).collect()
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -103,9 +113,10 @@ impl Provider for File {
     fn fetch<'a>(&'a self, _: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let secret = read(&self.path).await?;
-            let material = match &self.user {
-                Some(user) => Material::UserPassword { user: user.clone(), password: secret },
-                None => Material::Token(secret),
+            let material = match (&self.access_key_id, &self.user) {
+                (Some(id), _) => Material::AwsKeys { access_key_id: id.clone(), secret_access_key: secret, session_token: None },
+                (None, Some(user)) => Material::UserPassword { user: user.clone(), password: secret },
+                (None, None) => Material::Token(secret),
             };
             Ok(Fetched { material, lifetime: None, handle: None })
         })
@@ -121,11 +132,11 @@ mod tests {
     #[test]
     fn a_path_alone_and_a_mapping_are_both_understood() {
         let short: File = serde_saphyr::from_str("/run/key").unwrap();
-        assert_eq!(short, File { path: "/run/key".into(), user: None, rotates: false });
+        assert_eq!(short, File { path: "/run/key".into(), user: None, access_key_id: None, rotates: false });
         assert!(short.is_static());
         assert_eq!(short.yields(), MaterialKind::Token);
         let long: File = serde_saphyr::from_str("{ path: /run/key, user: ci, rotates: true }").unwrap();
-        assert_eq!(long, File { path: "/run/key".into(), user: Some("ci".into()), rotates: true });
+        assert_eq!(long, File { path: "/run/key".into(), user: Some("ci".into()), access_key_id: None, rotates: true });
         assert!(!long.is_static());
         assert_eq!(long.yields(), MaterialKind::UserPassword);
     }

@@ -45,6 +45,9 @@ mod oauth2;
 /// What a provider itself must keep: turns at it, and its replacement in one step.
 mod state;
 
+/// What the providers of AWS keys have in common.
+mod aws;
+
 /// Tells when a watched folder changed.
 mod changes;
 
@@ -89,6 +92,12 @@ pub mod kubernetes_token;
 
 /// `github_app: { app, key_file, installation, permissions, … }`.
 pub mod github_app;
+
+/// `aws_web_identity: { role_arn, token: { file: PATH }, … }`.
+pub mod aws_web_identity;
+
+/// `aws_assume_role: { role_arn, from: { … }, … }`.
+pub mod aws_assume_role;
 
 #[cfg(test)]
 mod tests;
@@ -142,6 +151,10 @@ pub enum Source {
     KubernetesToken(kubernetes_token::KubernetesToken),
     /// An installation token of a GitHub App, for the named repositories and permissions.
     GithubApp(github_app::GithubApp),
+    /// Keys of an AWS role for a token of another identity provider.
+    AwsWebIdentity(aws_web_identity::AwsWebIdentity),
+    /// Keys of an AWS role for other AWS keys.
+    AwsAssumeRole(aws_assume_role::AwsAssumeRole),
 }
 
 impl Source {
@@ -167,6 +180,8 @@ impl Source {
             Self::AzureManagedIdentity(provider) => provider,
             Self::KubernetesToken(provider) => provider,
             Self::GithubApp(provider) => provider,
+            Self::AwsWebIdentity(provider) => provider,
+            Self::AwsAssumeRole(provider) => provider,
         }
     }
 }

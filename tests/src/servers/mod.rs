@@ -17,3 +17,6 @@ pub mod git;
 
 /// A gRPC server in Python.
 pub mod grpc;
+
+/// AWS as moto plays it, with signatures verified.
+pub mod moto;

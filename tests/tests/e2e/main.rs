@@ -40,6 +40,9 @@ mod grants;
 /// A GitHub App.
 mod github;
 
+/// AWS: signed by keygress, verified by moto.
+mod aws;
+
 /// The policy is replaced while it is used.
 mod reload;
 

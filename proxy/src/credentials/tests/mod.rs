@@ -24,6 +24,9 @@ mod openbao;
 /// Google Cloud, Azure, Kubernetes.
 mod clouds;
 
+/// Roles of AWS, as the policy spells them.
+mod aws;
+
 /// The HTTP client of the providers over TLS.
 mod tls;
 

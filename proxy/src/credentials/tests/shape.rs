@@ -19,6 +19,8 @@ fn the_yaml_key_of_a_provider_is_its_kind() {
         "azure_managed_identity: { resource: \"https://vault.azure.net\" }",
         "kubernetes_token: { namespace: a, service_account: b, audience: c }",
         "github_app: { app: Iv1.x, key_file: /run/key.pem, installation: 1, permissions: { contents: read } }",
+        "aws_web_identity: { role_arn: \"arn:aws:iam::1:role/a\", token: { file: /run/token } }",
+        "aws_assume_role: { role_arn: \"arn:aws:iam::1:role/a\", from: { file: { path: /run/key, access_key_id: AKIA1 } } }",
     ] {
         let source = source_of(yaml);
         assert_eq!(yaml.split(':').next(), Some(source.kind()));
