@@ -31,6 +31,8 @@ pub enum Kind {
     Issued,
     /// A request was sent, with or without a credential.
     Used,
+    /// An answer held the credential, which was masked, or could not be searched to its end.
+    Scrubbed,
     /// A request was refused.
     Denied,
     /// A lease was revoked.
@@ -63,6 +65,7 @@ impl Kind {
         match self {
             Self::Issued => "issued",
             Self::Used => "used",
+            Self::Scrubbed => "scrubbed",
             Self::Denied => "denied",
             Self::Revoked => "revoked",
             Self::RevokeFailed => "revoke_failed",
@@ -117,6 +120,10 @@ pub struct Event {
     pub generation: Option<u64>,
     /// Seconds until expiry of what was issued.
     pub expires_in: Option<u64>,
+    /// How many occurrences of the credential were masked in the answer.
+    pub masked: Option<u64>,
+    /// Whether the body of the answer passed without a search: the rule says `unsafe_unscrubbed_body`.
+    pub unscrubbed: Option<bool>,
     /// How many events a [`Kind::Gap`] stands for.
     pub lost: Option<u64>,
     /// One sentence, free of text from outside.
@@ -146,6 +153,8 @@ impl Event {
             status: None,
             generation: None,
             expires_in: None,
+            masked: None,
+            unscrubbed: None,
             lost: None,
             message: None,
         }

@@ -111,6 +111,10 @@ struct Ours<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    masked: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unscrubbed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
 }
 
@@ -173,6 +177,8 @@ impl<'e> Ours<'e> {
             code: event.code,
             generation: event.generation,
             expires_in: event.expires_in,
+            masked: event.masked,
+            unscrubbed: event.unscrubbed,
             lost: event.lost,
         }
     }

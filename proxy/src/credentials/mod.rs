@@ -59,6 +59,8 @@ use keygress_policy::material::{Material, MaterialKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::needles::Needles;
+
 pub use keyring::Credentials;
 pub use slot::Slot;
 pub use tools::Tools;
@@ -175,6 +177,8 @@ pub use keygress_policy::workload::Holder;
 pub struct Ready {
     /// What is put on the request.
     pub rendered: Rendered,
+    /// What must not come back; `None` where the value is too short to be told from ordinary text.
+    pub needles: Option<Arc<Needles>>,
     /// Keyed fingerprint: the same for the same secret.
     pub fingerprint: Arc<str>,
     /// The lease under which it is used.
