@@ -27,7 +27,7 @@ use crate::forward::{self, Key, Target, head, upgrade};
 use crate::needles::{Needles, VALUE_BYTES_MIN};
 use crate::refusal::{Code, Refusal};
 use crate::reload::Snapshot;
-use crate::scrub::{self, Depth, Sieve};
+use crate::scrub::{self, Depth, Frames, Sieve};
 
 pub use line::{Line, Shared, Sight, Way, Worker};
 use record::Record;
@@ -120,7 +120,7 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     // keep it from coming back
     let sieve = use_of.watch(&mut response, record)?;
     if upgrade::is_switch(&response) {
-        return upgrade::join(caller_upgrade, response, line.counted());
+        return upgrade::join(caller_upgrade, response, line.counted(), |upstream| Frames::around(upstream, sieve));
     }
     Ok(passed_back(response, sieve))
 }
@@ -261,7 +261,7 @@ impl<'g> Use<'g> {
         })?;
         let fresh = searchable(credential, ready, self.depth)?;
         self.needles = match (self.needles.take(), fresh) {
-            (Some(old), Some(fresh)) => old.and(&fresh),
+            (Some(old), Some(fresh)) => Some(old.and(&fresh)),
             (old, fresh) => old.or(fresh),
         };
         Ok(())

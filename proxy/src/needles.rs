@@ -4,7 +4,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use aho_corasick::AhoCorasick;
 use aho_corasick::packed::{self, Searcher};
 use keygress_policy::material::Secret;
 
@@ -37,13 +36,16 @@ struct Beginning {
     forms: Vec<usize>,
 }
 
-/// Finds the leftmost head.
+/// How heads are found.
 enum Search {
-    /// By vectors of 16 or 32 bytes.
-    Packed(Box<Searcher>),
-    /// Byte by byte, where the machine has no such vectors or there are too many heads for them.
-    Automaton(Box<AhoCorasick>),
+    /// By vectors of 16 or 32 bytes, so many heads by each.
+    Packed(Vec<Searcher>),
+    /// Byte by byte, where the machine has no such vectors.
+    Plain,
 }
+
+/// How many heads one vector search takes; more would slow it down.
+const HEADS_IN_A_SEARCH: usize = 32;
 
 /// Whether more bytes will follow those that are searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,16 +70,16 @@ impl Needles {
             return None;
         }
         let values = values.iter().map(|value| Arc::new(Secret::new(value.expose().to_vec())));
-        Self::of(values.flat_map(Form::all).collect())
+        Some(Self::of(values.flat_map(Form::all).collect()))
     }
 
     /// The forms of both: after a renewal neither the old nor the new value may come back.
     #[must_use]
-    pub fn and(&self, other: &Self) -> Option<Arc<Self>> {
+    pub fn and(&self, other: &Self) -> Arc<Self> {
         Self::of(self.forms.iter().chain(&other.forms).cloned().collect())
     }
 
-    fn of(forms: Vec<Form>) -> Option<Arc<Self>> {
+    fn of(forms: Vec<Form>) -> Arc<Self> {
         let mut heads: Vec<Beginning> = Vec::new();
         for (index, form) in forms.iter().enumerate() {
             for head in form.heads() {
@@ -93,15 +95,15 @@ impl Needles {
                 *word |= 1 << (byte & 63);
             }
         }
-        let search = Search::of(heads.iter().map(|beginning| &beginning.head))?;
-        Some(Arc::new(Self { forms, heads, search, first }))
+        let search = Search::of(&heads);
+        Arc::new(Self { forms, heads, search, first })
     }
 
     /// Reports every occurrence, also those that overlap, in the order of their first bytes. Returns the place of the first form that
     /// has begun and may go on in what follows, or the number of bytes; what is reported begins before that place.
     pub fn search(&self, bytes: &[u8], rest: Rest, mut found: impl FnMut(Range<usize>)) -> usize {
         let mut from = 0;
-        while let Some((beginning, start)) = self.search.next(bytes, from) {
+        while let Some((beginning, start)) = self.next_head(bytes, from) {
             let tail = bytes.get(start..).unwrap_or_default();
             let forms = self.heads.get(beginning).into_iter().flat_map(|beginning| &beginning.forms);
             let mut longest = 0;
@@ -127,38 +129,40 @@ impl Needles {
         }
     }
 
+    /// The next head from this place on: its index, and where it begins.
+    fn next_head(&self, bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+        let Search::Packed(searchers) = &self.search else {
+            let tails = (from..bytes.len()).map(|start| (bytes.get(start..).unwrap_or_default(), start));
+            let mut heads = tails.filter(|(tail, _)| self.is_first(tail));
+            return heads.find_map(|(tail, start)| Some((self.heads.iter().position(|known| tail.starts_with(&known.head))?, start)));
+        };
+        let mut best = None;
+        let mut end = bytes.len();
+        for (number, searcher) in searchers.iter().enumerate() {
+            if let Some(found) = bytes.get(..end).filter(|_| from < end).and_then(|bytes| searcher.find_in(bytes, (from..end).into())) {
+                best = Some((number * HEADS_IN_A_SEARCH + found.pattern().as_usize(), found.start()));
+                end = found.end();
+            }
+        }
+        best
+    }
+
     /// Whether these few bytes are the beginning of a head.
     fn is_begun(&self, bytes: &[u8]) -> bool {
+        self.is_first(bytes) && self.heads.iter().any(|beginning| beginning.head.starts_with(bytes))
+    }
+
+    /// Whether a head begins with the first of these bytes.
+    fn is_first(&self, bytes: &[u8]) -> bool {
         let Some(first) = bytes.first() else { return false };
-        let known = self.first.get(usize::from(first >> 6)).is_some_and(|word| word >> (first & 63) & 1 == 1);
-        known && self.heads.iter().any(|beginning| beginning.head.starts_with(bytes))
+        self.first.get(usize::from(first >> 6)).is_some_and(|word| word >> (first & 63) & 1 == 1)
     }
 }
 
 impl Search {
-    fn of<'h>(heads: impl Iterator<Item = &'h Head> + Clone) -> Option<Self> {
-        let packed = packed::Config::new().builder().extend(heads.clone()).build();
-        match packed {
-            Some(searcher) => Some(Self::Packed(Box::new(searcher))),
-            None => AhoCorasick::new(heads).ok().map(|automaton| Self::Automaton(Box::new(automaton))),
-        }
-    }
-
-    /// The next head from this place on: its index and where it begins.
-    fn next(&self, bytes: &[u8], from: usize) -> Option<(usize, usize)> {
-        if from >= bytes.len() {
-            return None;
-        }
-        match self {
-            Self::Packed(searcher) => {
-                let found = searcher.find_in(bytes, (from..bytes.len()).into())?;
-                Some((found.pattern().as_usize(), found.start()))
-            }
-            Self::Automaton(automaton) => {
-                let found = automaton.find(aho_corasick::Input::new(bytes).range(from..))?;
-                Some((found.pattern().as_usize(), found.start()))
-            }
-        }
+    fn of(heads: &[Beginning]) -> Self {
+        let packed = |heads: &[Beginning]| packed::Config::new().builder().extend(heads.iter().map(|beginning| beginning.head)).build();
+        heads.chunks(HEADS_IN_A_SEARCH).map(packed).collect::<Option<_>>().map_or(Self::Plain, Self::Packed)
     }
 }
 

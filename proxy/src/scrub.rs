@@ -23,7 +23,11 @@ mod head;
 /// What watches one answer.
 mod sieve;
 
+/// The messages of a WebSocket.
+mod frames;
+
 pub use coding::Spoilt;
+pub use frames::Frames;
 pub use head::{ask, fields};
 pub use sieve::{Sieve, Sifted};
 pub use window::Window;

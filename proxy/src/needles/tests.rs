@@ -129,7 +129,7 @@ fn occurrences_that_overlap_are_all_reported() {
     assert_eq!(found(&twice, "ababababab"), ["abababab", "abababab"]);
     let chained = needles(&[b"12345678abc", b"abc45678xyz"]);
     assert_eq!(found(&chained, "12345678abc45678xyz"), ["12345678abc", "abc45678xyz"]);
-    let both = needles(&[b"12345678abc"]).and(&needles(&[b"abc45678xyz"])).unwrap();
+    let both = needles(&[b"12345678abc"]).and(&needles(&[b"abc45678xyz"]));
     assert_eq!(found(&both, "12345678abc45678xyz"), ["12345678abc", "abc45678xyz"]);
 }
 
@@ -143,12 +143,18 @@ fn a_value_that_is_too_short_is_no_needle() {
 }
 
 #[test]
-fn many_values_are_found_without_vectors_too() {
+fn many_values_are_found_and_without_vectors_too() {
     let values: Vec<Secret> = (0..40).map(|number| Secret::new(format!("{number:02}-value-{number:02}").into_bytes())).collect();
-    let needles = Needles::compile(&values).unwrap();
-    assert!(matches!(needles.search, Search::Automaton(_)));
-    assert_eq!(found(&needles, "..00-value-00..39-value-39.."), ["00-value-00", "39-value-39"]);
-    assert_eq!(open(&needles, "..17-val"), 2);
+    let vectors = Needles::compile(&values).unwrap();
+    assert!(matches!(&vectors.search, Search::Packed(searchers) if searchers.len() > 1));
+    let mut plain = Needles::of(values.into_iter().flat_map(|value| Form::all(Arc::new(value))).collect());
+    Arc::get_mut(&mut plain).unwrap().search = Search::Plain;
+    for needles in [&vectors, &plain] {
+        assert_eq!(found(needles, "..00-value-00..39-value-39.."), ["00-value-00", "39-value-39"]);
+        let mixed = ["39-value-39", "%30%30%2dvalue-00", "00-value-00", "30302d76616c75652d3030"];
+        assert_eq!(found(needles, &mixed.concat()), mixed);
+        assert_eq!(open(needles, "..17-val"), 2);
+    }
 }
 
 #[test]

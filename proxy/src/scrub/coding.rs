@@ -228,3 +228,6 @@ fn drained<D: Write>(decoder: &mut D, input: &[u8], output: &mut Vec<u8>, inner:
     output.append(inner(decoder));
     Ok(taken)
 }
+
+#[cfg(test)]
+mod tests;

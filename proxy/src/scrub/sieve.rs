@@ -8,13 +8,13 @@ use http_body::SizeHint;
 
 use super::coding::{Inflate, Spoilt};
 use super::head;
-use super::window::Window;
+use super::window::{Window, masked};
 use crate::needles::Needles;
 
 /// What an answer turned out to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sifted {
-    /// How many occurrences were masked, a header or trailer field counting as one.
+    /// How many occurrences were masked; a header or trailer field, or a control frame, counts as one.
     pub masked: u64,
     /// Why its coding could not be taken off, where it could not.
     pub spoilt: Option<Spoilt>,
@@ -109,6 +109,29 @@ impl Sieve {
             self.ready = window.finish();
         }
         Ok(())
+    }
+
+    /// A message is whole: what was held back may be given. More may come.
+    pub(super) fn flush(&mut self) {
+        if let Some(window) = &mut self.window {
+            self.ready = window.finish();
+        }
+    }
+
+    /// A text that is complete in itself, masked.
+    pub(super) fn text(&mut self, text: Bytes) -> Bytes {
+        match masked(&self.needles, &text) {
+            None => text,
+            Some(masked) => {
+                self.fields += 1;
+                masked.into()
+            }
+        }
+    }
+
+    /// Whether bodies are searched, and not fields alone.
+    pub(super) fn searches_bodies(&self) -> bool {
+        self.window.is_some()
     }
 
     /// Whether the end was told.

@@ -10,7 +10,7 @@ use keygress_tests::servers::parrot::{CODINGS, FORMS, Parrot, written};
 use keygress_tests::site::{Site, canary};
 use keygress_tests::tools;
 
-use crate::world::policy;
+use crate::world::{World, policy};
 
 const VERSIONS: [&str; 2] = ["--http1.1", "--http2"];
 
@@ -210,6 +210,38 @@ fn an_event_arrives_before_the_next_is_sent() {
     let rest = read_until(&mut answer, "\r\n0\r\n");
     let text: String = rest.lines().filter(|line| u64::from_str_radix(line.trim(), 16).is_err()).collect();
     assert!(text.contains(&format!("data: second {}", "*".repeat(ground.key.len()))), "{rest}");
+}
+
+#[test]
+fn messages_of_a_websocket_are_masked_and_go_on_at_once() {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::Message;
+
+    let mut world = World::new();
+    let (key, port) = (world.key.clone(), world.echo.port);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(world.proxy.address()).await.unwrap();
+        let url = format!("ws://{}/echo.test:{port}/ws", world.proxy.address());
+        let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+        // The upstream sends each message back; here it is the caller who knows the key.
+        let stars = "*".repeat(key.len());
+        for (said, heard) in
+            [("hello", "hello".to_owned()), (&*format!("it is {key}."), format!("it is {stars}.")), (&key[..9], key[..9].to_owned())]
+        {
+            socket.send(Message::text(said)).await.unwrap();
+            assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(heard));
+        }
+        socket.send(Message::binary(key.clone().into_bytes())).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::binary(stars.into_bytes()));
+        socket.close(None).await.unwrap();
+        while socket.next().await.is_some_and(|message| message.is_ok()) {}
+    });
+    assert!(world.echo.seen()[0].values("sec-websocket-extensions").is_empty());
+    world.proxy.stop();
+    let records = world.proxy.records().unwrap();
+    let scrubbed: Vec<_> = records.iter().filter(|record| record["activity"] == "scrubbed").collect();
+    assert!(scrubbed.len() == 1 && scrubbed[0]["keygress"]["masked"] == 2, "{scrubbed:?}");
 }
 
 #[test]
