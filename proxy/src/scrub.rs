@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use http::{Response, StatusCode, header};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body;
 use hyper::ext::ReasonPhrase;
 
 use crate::needles::Needles;
@@ -46,7 +46,7 @@ pub enum Depth {
 /// # Errors
 /// [`Code::Unscrubbable`] where the body is in a form that cannot be searched: an unknown coding, more than one, or a range that
 /// nobody asked for.
-pub fn answer(response: &mut Response<Incoming>, needles: &Arc<Needles>, depth: Depth) -> Result<Sieve, Refusal> {
+pub fn answer<B: Body>(response: &mut Response<B>, needles: &Arc<Needles>, depth: Depth) -> Result<Sieve, Refusal> {
     // The standard phrase of the status takes its place.
     response.extensions_mut().remove::<ReasonPhrase>();
     let fields = head::fields(needles, response.headers_mut());
@@ -58,7 +58,7 @@ pub fn answer(response: &mut Response<Incoming>, needles: &Arc<Needles>, depth: 
 }
 
 /// Takes the coding off the head, and prepares to take it off the body.
-fn uncoded(response: &mut Response<Incoming>) -> Result<Option<coding::Inflate>, &'static str> {
+fn uncoded<B: Body>(response: &mut Response<B>) -> Result<Option<coding::Inflate>, &'static str> {
     let has_body = !response.body().is_end_stream();
     if response.status() == StatusCode::PARTIAL_CONTENT {
         return Err("the answer is a range, and none was asked for");

@@ -60,6 +60,10 @@ pub(super) fn of_digits(spellings: &[Vec<u8>]) -> Vec<Head> {
     let mut heads = Heads::default();
     for digits in spellings {
         heads.take(digits.iter().copied());
+        if digits.iter().take(HEAD_BYTES).all(u8::is_ascii_alphanumeric) {
+            // Nothing that these encoders would touch.
+            continue;
+        }
         heads.encoded(digits, PERCENT.split_at(1).1, JSON.split_at(1).1);
     }
     heads.0

@@ -126,6 +126,15 @@ fn what_was_flushed_goes_on_at_once() {
         assert_eq!(inflate.piece().unwrap().unwrap(), event);
         assert!(inflate.piece().unwrap().is_none());
     }
+    let mut brotli = brotli::CompressorWriter::new(Vec::new(), 1 << 10, 4, 20);
+    let mut inflate = Inflate::new(Coding::Brotli).unwrap();
+    for event in ["data: first\n\n", "data: second\n\n"] {
+        brotli.write_all(event.as_bytes()).unwrap();
+        brotli.flush().unwrap();
+        inflate.feed(std::mem::take(brotli.get_mut()).into());
+        assert_eq!(inflate.piece().unwrap().unwrap(), event);
+        assert!(inflate.piece().unwrap().is_none());
+    }
     let mut zstd = zstd_safe::CCtx::create();
     let mut inflate = Inflate::new(Coding::Zstandard).unwrap();
     for event in ["data: first\n\n", "data: second\n\n"] {
