@@ -1,0 +1,83 @@
+//! Processes of this very program: the upstream and the issuer run apart, so that their CPU time is not the client's.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use anyhow::Context;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// How this program is started so that it becomes a server: it reads one line of JSON, [`Order`], and runs [`serve`].
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Program and arguments.
+    pub command: Vec<OsString>,
+}
+
+/// What a child is to be.
+#[derive(Debug, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The upstream.
+    Upstream(crate::upstream::Settings),
+    /// The issuer.
+    Issuer(crate::issuer::Settings),
+}
+
+/// A child that serves; it ends with this value, or with us.
+#[derive(Debug)]
+pub struct Serving {
+    child: Child,
+    /// It ends when this is closed.
+    _lifeline: ChildStdin,
+}
+
+impl Program {
+    /// This very executable with these arguments.
+    ///
+    /// # Errors
+    /// Where the kernel does not say which file we are.
+    pub fn ours(arguments: &[&str]) -> anyhow::Result<Self> {
+        let exe = std::env::current_exe().context("which program is this?")?;
+        Ok(Self { command: std::iter::once(exe.into_os_string()).chain(arguments.iter().map(OsString::from)).collect() })
+    }
+
+    /// Starts it with an order, and waits for its one line of answer.
+    ///
+    /// # Errors
+    /// Where it does not start or does not answer.
+    pub fn start<A: DeserializeOwned>(&self, order: &Order) -> anyhow::Result<(Serving, A)> {
+        let (program, arguments) = self.command.split_first().context("no program")?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", program.display()))?;
+        let mut lifeline = child.stdin.take().context("no stdin")?;
+        let mut stdout = BufReader::new(child.stdout.take().context("no stdout")?);
+        writeln!(lifeline, "{}", serde_json::to_string(order)?)?;
+        let serving = Serving { child, _lifeline: lifeline };
+        let mut answer = String::new();
+        stdout.read_line(&mut answer)?;
+        let answer = serde_json::from_str(&answer).with_context(|| format!("the server did not start: `{}`", answer.trim()))?;
+        Ok((serving, answer))
+    }
+}
+
+impl Serving {
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // One that ended by itself is nobody to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
