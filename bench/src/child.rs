@@ -105,6 +105,20 @@ pub fn pin(core: Option<usize>) -> anyhow::Result<()> {
     rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("core {core:?}"))
 }
 
+/// How many cores this process may run on.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Lets this process, and those that it starts from now on, hold as many descriptors as the machine allows: thousands of connections do.
+pub fn raise_descriptor_limit() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    // With fewer the large scenarios say what they miss.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
+}
+
 /// Starts a process on one core, all its threads included; on any of them where none is named.
 ///
 /// # Errors

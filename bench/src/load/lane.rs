@@ -133,7 +133,8 @@ impl Station {
 
 /// The head of every request of a plan.
 fn head(plan: &Plan) -> anyhow::Result<request::Parts> {
-    let whole = || format!("https://{}{}", plan.authority, plan.path);
+    let scheme = if plan.is_secure { "https" } else { "http" };
+    let whole = || format!("{scheme}://{}{}", plan.authority, plan.path);
     let (uri, host): (String, Option<&str>) = match (&plan.way, plan.protocol) {
         (Way::Absolute, _) => (whole(), Some(&plan.authority)),
         (Way::Origin { prefix, host }, _) => (format!("{prefix}{}", plan.path), Some(host.as_deref().unwrap_or(&plan.authority))),

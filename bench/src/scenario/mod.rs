@@ -12,6 +12,7 @@ mod turns;
 /// The list.
 mod list;
 
-pub use bench::{Bench, Progress};
+pub use bench::{Bench, Cores, Progress};
 pub use list::{SCENARIOS, Scenario, find};
 pub use shape::{Entrance, Shape};
+pub(crate) use turns::{mebibytes, seen};

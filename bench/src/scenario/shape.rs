@@ -76,6 +76,7 @@ impl Shape {
         Plan {
             address: entry.address,
             way: entry.way.clone(),
+            is_secure: true,
             authority: upstream.authority(),
             trust_pem: entry.trust_pem.clone(),
             protocol: self.protocol,

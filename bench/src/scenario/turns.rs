@@ -125,7 +125,7 @@ impl Turns {
 }
 
 /// What the client saw, as a run.
-pub(super) fn seen(measured: &Measured) -> Run {
+pub(crate) fn seen(measured: &Measured) -> Run {
     let mut run = Run { latency: measured.by_percentile(), right: measured.right, errors: measured.errors.clone(), ..Run::default() };
     run.figure(metric::THROUGHPUT, Unit::PerSecond, measured.throughput());
     for (name, percentile) in [(metric::P50, 50.0), (metric::P99, 99.0), (metric::P999, 99.9)] {
@@ -134,6 +134,6 @@ pub(super) fn seen(measured: &Measured) -> Run {
     run
 }
 
-pub(super) fn mebibytes(bytes: u64) -> f64 {
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
 }
