@@ -137,6 +137,8 @@ fn measure(args: &Args) -> anyhow::Result<Vec<Outcome>> {
         cores: args.cores()?,
         progress: Box::new(tell),
     };
+    // Client and servers stay out of the way of who is measured.
+    child::pin(bench.cores.map(|cores| cores.others))?;
     let mut outcomes = Vec::new();
     for scenario in scenarios {
         outcomes.extend(scenario.run(&mut bench).with_context(|| scenario.id)?);
