@@ -24,6 +24,9 @@ pub mod meter;
 /// Policies of any size, made from a number.
 pub mod policies;
 
+/// A load on a user's own policy.
+pub mod own;
+
 /// Processes of this very program.
 pub mod child;
 

@@ -1,5 +1,7 @@
 //! Policies of any size, made from a number.
 
+use std::path::Path;
+
 /// How many rules one file holds: a file of a policy is at most 8 MiB.
 const RULES_IN_A_FILE: usize = 20_000;
 
@@ -7,14 +9,60 @@ const RULES_IN_A_FILE: usize = 20_000;
 #[must_use]
 pub fn policy_of(rules: usize, hosts: usize) -> Vec<String> {
     let hosts = hosts.clamp(1, rules.max(1));
-    let only_to: Vec<String> = (0..hosts).map(|host| format!("api-{host}.example.com")).collect();
     let head = format!(
         "version: 1\n\
-         workloads:\n  app: {{ process: {{ user: app }} }}\n\
-         credentials:\n  key:\n    owner: team@example.com\n    static: {{ reason: bench, expires: 2099-01-01 }}\n    \
-         source: {{ environment: KEY }}\n    inject: bearer\n    only_to: [{}]\n",
-        only_to.join(", ")
+         workloads:\n  app: {{ process: {{ user: app }} }}\n{}",
+        credential("{ environment: KEY }", &names(hosts).join(", "))
     );
+    with_rules(head, rules, hosts)
+}
+
+/// What a measured request finds in its policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured<'m> {
+    /// Who calls.
+    pub uid: u32,
+    /// Host and port of the upstream, on loopback.
+    pub upstream: &'m str,
+    /// The file that holds the token.
+    pub token_file: &'m Path,
+}
+
+impl Measured<'_> {
+    /// The files of a policy of `rules` rules: `measured`, which lets the caller do anything to the upstream with the credential in the file,
+    /// and the others of [`policy_of`].
+    #[must_use]
+    pub fn policy(&self, rules: usize) -> Vec<String> {
+        let others = rules.saturating_sub(1);
+        let hosts = (others / 10).clamp(1, 10_000);
+        let host = self.upstream.rsplit_once(':').map_or(self.upstream, |(host, _)| host);
+        let mut only_to = names(if others == 0 { 0 } else { hosts });
+        only_to.push(host.to_owned());
+        let head = format!(
+            "version: 1\n\
+             workloads:\n  app: {{ process: {{ uid: {uid} }} }}\n{credential}\
+             rules:\n  measured:\n    from: [app]\n    to: https://{upstream}\n    allow: [GET /**, POST /**]\n    \
+             credential: key\n    allow_ips: [127.0.0.1, \"::1/128\"]\n    route: measured\n",
+            uid = self.uid,
+            credential = credential(&format!("{{ file: \"{}\" }}", self.token_file.display()), &only_to.join(", ")),
+            upstream = self.upstream,
+        );
+        with_rules(head, others, hosts)
+    }
+}
+
+fn names(hosts: usize) -> Vec<String> {
+    (0..hosts).map(|host| format!("api-{host}.example.com")).collect()
+}
+
+fn credential(source: &str, only_to: &str) -> String {
+    format!(
+        "credentials:\n  key:\n    owner: team@example.com\n    static: {{ reason: bench, expires: 2099-01-01 }}\n    \
+         source: {source}\n    inject: bearer\n    only_to: [{only_to}]\n"
+    )
+}
+
+fn with_rules(head: String, rules: usize, hosts: usize) -> Vec<String> {
     let mut files = vec![head];
     let numbers: Vec<usize> = (0..rules).collect();
     for chunk in numbers.chunks(RULES_IN_A_FILE) {

@@ -34,6 +34,25 @@ pub struct Machine {
     pub memory_bytes: u64,
 }
 
+impl Machine {
+    /// This one; what the kernel does not say is empty.
+    #[must_use]
+    pub fn here() -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let field = |text: &str, name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+        };
+        let kib = field(&read("/proc/meminfo"), "MemTotal").split(' ').next().and_then(|kib| kib.parse::<u64>().ok());
+        Self {
+            processor: field(&read("/proc/cpuinfo"), "model name"),
+            cores: crate::child::cores(),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            memory_bytes: kib.unwrap_or(0) * 1024,
+        }
+    }
+}
+
 /// What one scenario came to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {

@@ -6,14 +6,27 @@ pub mod plan;
 /// What it saw.
 pub mod measured;
 
+/// When which request is due.
+mod schedule;
+
+/// Waiting until a moment, to the microsecond.
+mod alarm;
+
+/// A connection, by any way.
+mod link;
+
+/// Bodies of requests.
+mod body;
+
+/// Whether a response is right.
+mod check;
+
+/// One request after the other.
+mod lane;
+
+/// Threads, and the moments that they share.
+mod crew;
+
+pub use crew::{run, run_between};
 pub use measured::Measured;
 pub use plan::{Expected, Pace, Plan, Protocol, Reuse, Until, Way};
-
-/// Runs a plan to its end on threads of its own. Blocks.
-///
-/// # Errors
-/// Where the plan cannot be carried out at all. What goes wrong with single requests is counted in the result.
-pub fn run(plan: &Plan) -> anyhow::Result<Measured> {
-    let _ = plan;
-    anyhow::bail!("not yet")
-}

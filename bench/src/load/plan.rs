@@ -12,6 +12,8 @@ pub struct Plan {
     pub address: SocketAddr,
     /// How the upstream is reached through there.
     pub way: Way,
+    /// The upstream speaks TLS: whoever names it whole says `https`.
+    pub is_secure: bool,
     /// The upstream, as requests name it: `localhost:8443`.
     pub authority: String,
     /// The certificates (PEM) that TLS of ours trusts; empty where there is none.

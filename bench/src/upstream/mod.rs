@@ -5,11 +5,19 @@
 //! `/slow/MILLISECONDS` with 200 bytes after a while · `/events/N` with N server-sent events · `/stream/N` with N bytes in pieces of 64 KiB.
 //! Every answer carries [`SAW`].
 
+/// What it answers, by path.
+mod answer;
+
+/// Its process.
+mod server;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::child::{Program, Serving};
+use crate::child::{Order, Program, Serving};
+
+pub(crate) use server::serve;
 
 /// The header in which an answer says which credential the request carried: [`digest`] of the `authorization` field, or `none`.
 pub const SAW: &str = "x-bench-saw";
@@ -43,7 +51,7 @@ pub struct Upstream {
 
 /// What it says when it is up.
 #[derive(Debug, Serialize, Deserialize)]
-struct Up {
+pub(crate) struct Up {
     address: SocketAddr,
     plain: SocketAddr,
     ca_pem: String,
@@ -54,7 +62,7 @@ struct Up {
 /// # Errors
 /// Where it does not start.
 pub fn start(program: &Program, settings: &Settings) -> anyhow::Result<Upstream> {
-    let (serving, up) = program.start::<Up>(&crate::child::Order::Upstream(settings.clone()))?;
+    let (serving, up) = program.start::<Up>(&Order::Upstream(settings.clone()))?;
     Ok(Upstream { address: up.address, plain: up.plain, ca_pem: up.ca_pem, serving })
 }
 

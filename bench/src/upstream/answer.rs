@@ -1,0 +1,172 @@
+//! What the upstream answers, by path.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::{SAW, digest};
+
+/// The largest piece of a body.
+const PIECE: usize = 64 * 1024;
+
+/// Text, so that whoever compresses or scans has something to look at.
+static LETTERS: [u8; PIECE] = letters();
+
+/// One server-sent event.
+const EVENT: &[u8] = b"event: tick\ndata: {\"part\":\"of an answer that takes its time\"}\n\n";
+
+/// How long it takes from one event to the next.
+const EVENT_INTERVAL: Duration = Duration::from_millis(5);
+
+/// How many bytes `/slow` answers with.
+const SLOW_BYTES: u64 = 200;
+
+const fn letters() -> [u8; PIECE] {
+    let mut letters = [b' '; PIECE];
+    let mut at = 0;
+    while at < PIECE {
+        // 23 is prime to the length: no power of two shows the same piece twice.
+        letters[at] = b'a' + (at % 23) as u8;
+        at += 1;
+    }
+    letters
+}
+
+/// The body of an answer.
+pub(super) enum Outgoing {
+    /// So many letters.
+    Letters(u64),
+    /// What came.
+    Echo(Incoming),
+    /// So many events, each after a while.
+    Events(u64, Pin<Box<tokio::time::Sleep>>),
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Letters(0) | Self::Events(0, _) => Poll::Ready(None),
+            Self::Letters(left) => {
+                let piece = usize::try_from(*left).unwrap_or(PIECE).min(PIECE);
+                *left -= piece as u64;
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(LETTERS.get(..piece).unwrap_or_default())))))
+            }
+            Self::Echo(body) => Pin::new(body).poll_frame(context),
+            Self::Events(left, pause) => {
+                std::task::ready!(pause.as_mut().poll(context));
+                *left -= 1;
+                *pause = Box::pin(tokio::time::sleep(EVENT_INTERVAL));
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(EVENT)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Letters(left) | Self::Events(left, _) => *left == 0,
+            Self::Echo(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Letters(left) => SizeHint::with_exact(*left),
+            Self::Echo(body) => body.size_hint(),
+            Self::Events(..) => SizeHint::default(),
+        }
+    }
+}
+
+/// Answers one request.
+pub(super) async fn answer(request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+    let (head, body) = request.into_parts();
+    let mut response = Response::new(Outgoing::Letters(0));
+    let path = head.uri.path().trim_start_matches('/');
+    let (name, number) = path.split_once('/').map_or((path, None), |(name, rest)| (name, rest.parse::<u64>().ok()));
+    match (name, number) {
+        ("echo", None) => *response.body_mut() = Outgoing::Echo(body),
+        ("size", Some(bytes)) | ("stream", Some(bytes)) => {
+            let _received = drain(body).await;
+            *response.body_mut() = Outgoing::Letters(bytes);
+        }
+        ("sink", None) => match drain(body).await {
+            Some(received) => drop(response.headers_mut().insert("x-bench-received", received.into())),
+            None => *response.status_mut() = StatusCode::BAD_REQUEST,
+        },
+        ("slow", Some(milliseconds)) => {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            *response.body_mut() = Outgoing::Letters(SLOW_BYTES);
+        }
+        ("events", Some(events)) => {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            *response.body_mut() = Outgoing::Events(events, Box::pin(tokio::time::sleep(EVENT_INTERVAL)));
+        }
+        (_, _) => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    response.headers_mut().insert(SAW, saw(&head.headers));
+    Ok(response)
+}
+
+/// Reads a body to its end; `None` where it broke off.
+async fn drain(mut body: Incoming) -> Option<u64> {
+    let mut bytes = 0;
+    while !body.is_end_stream() {
+        match body.frame().await {
+            Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Err(_)) => return None,
+            None => break,
+        }
+    }
+    Some(bytes)
+}
+
+thread_local! {
+    /// The last credential and what is said of it: as a rule the next request has the same.
+    static LAST: RefCell<Option<(HeaderValue, HeaderValue)>> = const { RefCell::new(None) };
+}
+
+fn saw(headers: &HeaderMap) -> HeaderValue {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    let field = match (fields.next(), fields.next()) {
+        (Some(only), None) => only,
+        (None, _) => return HeaderValue::from_static("none"),
+        (Some(_), Some(_)) => return HeaderValue::from_static("several"),
+    };
+    LAST.with_borrow_mut(|last| match last {
+        Some((seen, said)) if seen == field => said.clone(),
+        _ => {
+            // Hexadecimal digits are a valid value.
+            let said = HeaderValue::try_from(digest(field.as_bytes())).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+            *last = Some((field.clone(), said.clone()));
+            said
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_it_saw_and_never_the_thing_itself() {
+        let with = |values: &[&'static str]| {
+            let fields = values.iter().map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value)));
+            saw(&fields.collect::<HeaderMap>())
+        };
+        assert_eq!(with(&["Bearer one"]), digest(b"Bearer one"));
+        assert_eq!(with(&["Bearer two"]), digest(b"Bearer two"), "the one before is not said again");
+        assert_eq!(with(&["Bearer one"]).len(), 16);
+        assert_eq!(with(&[]), "none");
+        assert_eq!(with(&["Bearer one", "Bearer two"]), "several");
+    }
+}
