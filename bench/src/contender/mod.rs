@@ -11,6 +11,36 @@ use crate::upstream::Upstream;
 /// keygress itself.
 pub mod keygress;
 
+/// nginx, a reverse proxy.
+pub mod nginx;
+
+/// HAProxy, a reverse proxy.
+pub mod haproxy;
+
+/// Envoy, with its filter for credentials.
+pub mod envoy;
+
+/// squid, a forward proxy.
+pub mod squid;
+
+/// mitmproxy, an intercepting proxy.
+pub mod mitmproxy;
+
+/// A forwarder of a few hundred lines that does nothing else: who is below it does less.
+pub mod floor;
+
+/// What reverse proxies have in common.
+mod reverse;
+
+/// The certificates that peers show.
+mod certificates;
+
+/// The programs: found, pinned to a core, started, waited for.
+mod program;
+
+/// Configurations from `bench/peers`, filled in.
+mod template;
+
 /// A proxy that can be started.
 pub trait Contender {
     /// Its name in tables: `keygress`, `nginx`, …
@@ -30,6 +60,25 @@ pub trait Contender {
     /// # Errors
     /// Where it does not come up, with what it said.
     fn start(&self, site: &Site<'_>) -> anyhow::Result<Running>;
+}
+
+/// The peers, in the order of the tables. Which of them this machine has says [`is_installed`].
+#[must_use]
+pub fn peers() -> Vec<Box<dyn Contender>> {
+    vec![
+        Box::new(floor::Floor),
+        Box::new(nginx::Nginx),
+        Box::new(haproxy::HaProxy),
+        Box::new(envoy::Envoy),
+        Box::new(squid::Squid),
+        Box::new(mitmproxy::Mitmproxy),
+    ]
+}
+
+/// Whether this machine has the program of a peer.
+#[must_use]
+pub fn is_installed(peer: &dyn Contender) -> bool {
+    program::of(peer.name()).is_ok()
 }
 
 /// What a contender finds when it starts.
@@ -69,7 +118,7 @@ pub struct Entry {
 }
 
 impl Running {
-    /// The process and all that came of it.
+    /// The process; what came of it is below it ([`crate::meter::tree`]).
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -78,8 +127,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A contender that ended by itself is nobody to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        program::end(&mut self.child);
     }
 }
