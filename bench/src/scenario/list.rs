@@ -55,7 +55,7 @@ fn s1(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let bars = vec![
         least_of(metric::CPU_PER_REQUEST, 0.95, &["nginx", "haproxy"]),
         least_of(metric::CPU_PER_REQUEST, 0.33, &["envoy"]),
-        least_of(metric::CPU_PER_REQUEST, 1.45, &["epoll floor"]),
+        least_of(metric::CPU_PER_REQUEST, 1.45, &["floor"]),
     ];
     turns("S1", "plain HTTP/1.1 in, TLS out, 200 bytes", shape, bars, bench)
 }

@@ -78,7 +78,15 @@ impl Turns {
                 continue;
             }
             let folder = scene.folder(contender.name())?;
-            let running = contender.start(&scene.site(bench, &folder, &self.shape))?;
+            let running = match contender.start(&scene.site(bench, &folder, &self.shape)) {
+                Ok(running) => running,
+                // A peer that does not come up is a line in the report; without keygress there is none.
+                Err(why) if !turns.is_empty() => {
+                    notes.push(format!("{} is not in it: it did not start: {why:#}", contender.name()));
+                    continue;
+                }
+                Err(why) => return Err(why.context(contender.name().to_owned())),
+            };
             turns.push(Turn {
                 row: Row { contender: contender.name().to_owned(), version: contender.version(), runs: Vec::new() },
                 running,
