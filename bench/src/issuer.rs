@@ -25,6 +25,9 @@ use crate::child::{Order, Program, Serving};
 /// The longest form that is read.
 const FORM_BYTES_MAX: usize = 16 * 1024;
 
+/// Every token begins with it.
+const PREFIX: &str = "bench-token-";
+
 /// How it serves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
@@ -75,6 +78,16 @@ pub struct Tokens {
     state: Mutex<State>,
 }
 
+fn text(number: u64) -> String {
+    format!("{PREFIX}{number:012}")
+}
+
+/// The `authorization` field with the token of this number; the first is 1.
+#[must_use]
+pub fn bearer(number: u64) -> String {
+    format!("Bearer {}", text(number))
+}
+
 #[derive(Debug, Default)]
 struct State {
     counts: Counts,
@@ -96,12 +109,12 @@ impl Tokens {
         state.counts.issued += 1;
         let number = state.counts.issued;
         state.live.insert(number, now + self.lifetime);
-        format!("bench-token-{number:012}")
+        text(number)
     }
 
     /// Revokes a token; one that is unknown or ended is no error (RFC 7009, section 2.2).
     pub fn revoke(&self, token: &str) {
-        let Some(number) = token.strip_prefix("bench-token-").and_then(|number| number.parse().ok()) else { return };
+        let Some(number) = token.strip_prefix(PREFIX).and_then(|number| number.parse().ok()) else { return };
         let mut state = self.lock();
         if state.live.remove(&number).is_some() {
             state.counts.revoked += 1;

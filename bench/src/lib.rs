@@ -30,6 +30,9 @@ pub mod policies;
 /// A load on a user's own policy.
 pub mod own;
 
+/// One request to a server of ours.
+mod ask;
+
 /// Processes of this very program.
 pub mod child;
 

@@ -73,7 +73,7 @@ pub fn run(own: &Own<'_>, keygress: &Keygress) -> anyhow::Result<Outcome> {
         trust_pem: entry.trust_pem.clone(),
         protocol: Protocol::Http1,
         method: own.method.clone(),
-        path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+        path: load::Path::One(uri.path_and_query().map_or("/", |path| path.as_str()).to_owned()),
         headers: http::HeaderMap::new(),
         request_bytes: 0,
         connections: own.connections,
@@ -83,7 +83,7 @@ pub fn run(own: &Own<'_>, keygress: &Keygress) -> anyhow::Result<Outcome> {
         until: Until { requests: own.requests, time: own.time },
         warm_up: 1,
         patience: PATIENCE,
-        expected: Expected { status: own.status, response_bytes: None, saw: None },
+        expected: Expected { status: own.status, ..Expected::default() },
         threads: 1,
     };
     let pid = launched.running.pid();

@@ -1,5 +1,6 @@
 //! Policies of any size, made from a number.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// How many rules one file holds: a file of a policy is at most 8 MiB.
@@ -12,7 +13,7 @@ pub fn policy_of(rules: usize, hosts: usize) -> Vec<String> {
     let head = format!(
         "version: 1\n\
          workloads:\n  app: {{ process: {{ user: app }} }}\n{}",
-        credential("{ environment: KEY }", &names(hosts).join(", "))
+        credential("{ environment: KEY }", "bearer", &names(hosts).join(", "))
     );
     with_rules(head, rules, hosts)
 }
@@ -26,6 +27,10 @@ pub struct Measured<'m> {
     pub upstream: &'m str,
     /// The file that holds the token.
     pub token_file: &'m Path,
+    /// How the token goes on the wire; `None`: the measured rule has no credential.
+    pub inject: Option<&'m str>,
+    /// Further keys of the measured rule, each `key: value`.
+    pub keys: &'m [&'m str],
 }
 
 impl Measured<'_> {
@@ -38,16 +43,62 @@ impl Measured<'_> {
         let host = self.upstream.rsplit_once(':').map_or(self.upstream, |(host, _)| host);
         let mut only_to = names(if others == 0 { 0 } else { hosts });
         only_to.push(host.to_owned());
+        let source = format!("{{ file: \"{}\" }}", self.token_file.display());
         let head = format!(
             "version: 1\n\
              workloads:\n  app: {{ process: {{ uid: {uid} }} }}\n{credential}\
              rules:\n  measured:\n    from: [app]\n    to: https://{upstream}\n    allow: [GET /**, POST /**]\n    \
-             credential: key\n    allow_ips: [127.0.0.1, \"::1/128\"]\n    route: measured\n",
+             allow_ips: [127.0.0.1, \"::1/128\"]\n    route: measured\n{attached}{keys}",
             uid = self.uid,
-            credential = credential(&format!("{{ file: \"{}\" }}", self.token_file.display()), &only_to.join(", ")),
+            credential = credential(&source, self.inject.unwrap_or("bearer"), &only_to.join(", ")),
             upstream = self.upstream,
+            attached = if self.inject.is_some() { "    credential: key\n" } else { "" },
+            keys = self.keys.iter().map(|key| format!("    {key}\n")).collect::<String>(),
         );
         with_rules(head, others, hosts)
+    }
+}
+
+/// A policy of many credentials that renew at one issuer: rule `N` lets the caller get `/size/N` with credential `N`.
+#[derive(Clone, Copy, Debug)]
+pub struct Fleet<'f> {
+    /// Who calls.
+    pub uid: u32,
+    /// Host and port of the upstream, on loopback.
+    pub upstream: &'f str,
+    /// Host and port of the issuer, on loopback, without TLS.
+    pub issuer: SocketAddr,
+    /// The file that holds the client secret.
+    pub secret_file: &'f Path,
+    /// How many.
+    pub credentials: u64,
+}
+
+impl Fleet<'_> {
+    /// The files of the policy.
+    #[must_use]
+    pub fn policy(&self) -> Vec<String> {
+        let host = self.upstream.rsplit_once(':').map_or(self.upstream, |(host, _)| host);
+        let credential = |number: u64| {
+            format!(
+                "  c-{number}:\n    owner: team@example.com\n    source:\n      oauth2_client_credentials:\n        \
+                 token_url: http://{issuer}/token\n        revocation_url: http://{issuer}/revoke\n        client_id: sidecar-{number}\n        \
+                 client_secret: {{ file: \"{secret}\" }}\n    inject: bearer\n    only_to: [{host}]\n",
+                issuer = self.issuer,
+                secret = self.secret_file.display(),
+            )
+        };
+        let rule = |number: u64| {
+            format!(
+                "  r-{number}: {{ from: [app], to: \"https://{}\", allow: [GET /size/{number}], credential: c-{number}, allow_ips: [127.0.0.1, \"::1/128\"] }}\n",
+                self.upstream
+            )
+        };
+        vec![
+            format!("version: 1\nworkloads:\n  app: {{ process: {{ uid: {} }} }}\n", self.uid),
+            format!("version: 1\ncredentials:\n{}", (1..=self.credentials).map(credential).collect::<String>()),
+            format!("version: 1\nrules:\n{}", (1..=self.credentials).map(rule).collect::<String>()),
+        ]
     }
 }
 
@@ -55,10 +106,10 @@ fn names(hosts: usize) -> Vec<String> {
     (0..hosts).map(|host| format!("api-{host}.example.com")).collect()
 }
 
-fn credential(source: &str, only_to: &str) -> String {
+fn credential(source: &str, inject: &str, only_to: &str) -> String {
     format!(
         "credentials:\n  key:\n    owner: team@example.com\n    static: {{ reason: bench, expires: 2099-01-01 }}\n    \
-         source: {source}\n    inject: bearer\n    only_to: [{only_to}]\n"
+         source: {source}\n    inject: {inject}\n    only_to: [{only_to}]\n"
     )
 }
 

@@ -92,8 +92,17 @@ impl Keygress {
     /// # Errors
     /// As [`Keygress::launch`].
     pub fn launch_at(&self, site: &Site<'_>) -> anyhow::Result<Launched> {
+        let upstream = site.upstream.authority();
+        self.launch_with(site, &measured(site, &upstream).policy(site.shape.rules))
+    }
+
+    /// With these files as the policy.
+    ///
+    /// # Errors
+    /// As [`Keygress::launch`].
+    pub fn launch_with(&self, site: &Site<'_>, files: &[String]) -> anyhow::Result<Launched> {
         let policy = site.folder.join("policy");
-        write_policy(&policy, site)?;
+        write_policy(&policy, files)?;
         let mut launched = self.launch(&Launch {
             folder: site.folder,
             policy: &policy,
@@ -127,15 +136,19 @@ impl Contender for Keygress {
     }
 }
 
-/// Writes the policy of a site into a folder, whole.
+/// What a request through a site finds in its policy: the token from its file, as a bearer token.
+#[must_use]
+pub fn measured<'s>(site: &Site<'s>, upstream: &'s str) -> Measured<'s> {
+    Measured { uid: rustix::process::getuid().as_raw(), upstream, token_file: site.token_file, inject: Some("bearer"), keys: &[] }
+}
+
+/// Writes the files of a policy into a folder.
 ///
 /// # Errors
-/// Where it cannot be written.
-pub fn write_policy(folder: &Path, site: &Site<'_>) -> std::io::Result<()> {
+/// Where they cannot be written.
+pub fn write_policy(folder: &Path, files: &[String]) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let upstream = site.upstream.authority();
-    let measured = Measured { uid: rustix::process::getuid().as_raw(), upstream: &upstream, token_file: site.token_file };
-    for (number, text) in measured.policy(site.shape.rules).into_iter().enumerate() {
+    for (number, text) in files.iter().enumerate() {
         std::fs::write(folder.join(format!("{number}.yaml")), text)?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::Expected;
-use crate::upstream::SAW;
+use crate::upstream::{NOTHING, SAW};
 
 /// What went wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,8 @@ pub(super) enum Wrong {
     NoCredential,
     /// The response does not say what the upstream saw.
     Unproven,
+    /// A field of the response is missing or has another value.
+    Field,
 }
 
 impl fmt::Display for Wrong {
@@ -47,6 +49,7 @@ impl fmt::Display for Wrong {
             Self::WrongCredential => f.write_str("wrong credential"),
             Self::NoCredential => f.write_str("no credential"),
             Self::Unproven => f.write_str("no word of the credential"),
+            Self::Field => f.write_str("wrong field"),
         }
     }
 }
@@ -57,11 +60,16 @@ impl Expected {
         if response.status() != self.status {
             return Err(Wrong::Status(response.status().as_u16()));
         }
+        if let Some((name, value)) = &self.field
+            && response.headers().get(name) != Some(value)
+        {
+            return Err(Wrong::Field);
+        }
         let Some(digests) = &self.saw else { return Ok(()) };
         let mut said = response.headers().get_all(SAW).iter();
         match (said.next(), said.next()) {
-            (Some(saw), None) if digests.iter().any(|digest| digest.as_bytes() == saw.as_bytes()) => Ok(()),
-            (Some(saw), None) if saw == "none" => Err(Wrong::NoCredential),
+            (Some(saw), None) if saw.to_str().is_ok_and(|saw| digests.contains(saw)) => Ok(()),
+            (Some(saw), None) if saw == NOTHING => Err(Wrong::NoCredential),
             (Some(_), None) => Err(Wrong::WrongCredential),
             (_, _) => Err(Wrong::Unproven),
         }
@@ -94,17 +102,20 @@ impl Expected {
 
 impl Default for Expected {
     fn default() -> Self {
-        Self { status: StatusCode::OK, response_bytes: None, saw: None }
+        Self { status: StatusCode::OK, response_bytes: None, saw: None, field: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
     use super::*;
     use crate::upstream::digest;
 
     fn expected() -> Expected {
-        Expected { saw: Some(vec![digest(b"Bearer right")]), response_bytes: Some(200), ..Expected::default() }
+        Expected { saw: Some(Arc::new(HashSet::from([digest(b"Bearer right")]))), response_bytes: Some(200), ..Expected::default() }
     }
 
     fn said(saw: &[&str]) -> Response<()> {
@@ -124,6 +135,13 @@ mod tests {
         let right = digest(b"Bearer right");
         assert_eq!(expected().head(&said(&[&right, &right])), Err(Wrong::Unproven), "two answers are none");
         assert_eq!(Expected { saw: None, ..expected() }.head(&said(&[])), Ok(()));
+    }
+
+    #[test]
+    fn a_field_is_held_where_one_is_named() {
+        let expected = Expected { saw: None, field: Some((SAW.parse().unwrap(), "7".parse().unwrap())), ..expected() };
+        assert_eq!(expected.head(&said(&["7"])), Ok(()));
+        assert_eq!((expected.head(&said(&["8"])), expected.head(&said(&[]))), (Err(Wrong::Field), Err(Wrong::Field)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One request after the other: take the next that is due, send it, check its response, note what it took.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +15,20 @@ use super::check::Wrong;
 use super::link::{Dialer, Link};
 use super::measured::Tally;
 use super::schedule::Schedule;
-use super::{Plan, Protocol, Reuse, Way};
+use super::{Path, Plan, Protocol, Reuse, Way};
 
 /// How many connections one thread makes at once: more at a time would only wait in the listener's queue.
 const DIALLING_MAX: usize = 64;
+
+/// How long a request of the warm-up may take at least: its connection comes after those of all others.
+const WARM_UP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the lanes of one thread share.
 pub(super) struct Station {
     plan: Arc<Plan>,
     dialer: Dialer,
     dialling: Semaphore,
-    head: request::Parts,
+    heads: Heads,
     schedule: Arc<Schedule>,
     tally: Tally,
 }
@@ -42,9 +46,9 @@ pub(super) enum Seat {
 
 impl Station {
     pub(super) fn new(plan: Arc<Plan>, schedule: Arc<Schedule>) -> anyhow::Result<Self> {
-        let head = head(&plan)?;
+        let heads = Heads::new(&plan)?;
         let dialer = Dialer::new(Arc::clone(&plan))?;
-        Ok(Self { head, dialer, dialling: Semaphore::new(DIALLING_MAX), schedule, tally: Tally::new()?, plan })
+        Ok(Self { heads, dialer, dialling: Semaphore::new(DIALLING_MAX), schedule, tally: Tally::new()?, plan })
     }
 
     /// What was seen.
@@ -55,7 +59,7 @@ impl Station {
     /// Sends so many requests that are not measured; the connection is up and warm after them.
     pub(super) async fn warm_up(&self, seat: &mut Seat, requests: u64) {
         for _ in 0..requests {
-            if let Err(wrong) = self.carry(seat).await {
+            if let Err(wrong) = self.carry(seat, self.plan.patience.max(WARM_UP_PATIENCE)).await {
                 self.tally.wrong_before(wrong);
             }
         }
@@ -70,7 +74,7 @@ impl Station {
             if alarm.until(due).await.is_err() {
                 return;
             }
-            match self.carry(seat).await {
+            match self.carry(seat, self.plan.patience).await {
                 // From when it was due: what waited for a free connection waited for the server.
                 Ok(down) => self.tally.right(due.elapsed(), down, self.plan.request_bytes),
                 Err(wrong) => self.tally.wrong(wrong),
@@ -78,11 +82,11 @@ impl Station {
         }
     }
 
-    /// One request, within the plan's patience. A connection on which something went wrong is not used again.
-    async fn carry(&self, seat: &mut Seat) -> Result<u64, Wrong> {
-        let carried = tokio::time::timeout(self.plan.patience, self.attempt(seat)).await.unwrap_or(Err(Wrong::TimedOut));
+    /// One request, within so much time. A connection on which something went wrong is not used again.
+    async fn carry(&self, seat: &mut Seat, patience: Duration) -> Result<u64, Wrong> {
+        let carried = tokio::time::timeout(patience, self.attempt(seat)).await.unwrap_or(Err(Wrong::TimedOut));
         let is_spent = match carried {
-            Ok(_) | Err(Wrong::Status(_) | Wrong::WrongCredential | Wrong::NoCredential | Wrong::Unproven) => {
+            Ok(_) | Err(Wrong::Status(_) | Wrong::WrongCredential | Wrong::NoCredential | Wrong::Unproven | Wrong::Field) => {
                 self.plan.reuse != Reuse::KeepAlive
             }
             Err(_) => true,
@@ -94,7 +98,7 @@ impl Station {
     }
 
     async fn attempt(&self, seat: &mut Seat) -> Result<u64, Wrong> {
-        let request = Request::from_parts(self.head.clone(), Outgoing::new(self.plan.request_bytes));
+        let request = Request::from_parts(self.heads.next(), Outgoing::new(self.plan.request_bytes));
         let response = match seat {
             Seat::Own(link) => self.own(link).await?.send(request).await?,
             Seat::Shared(shared) => self.shared(shared).await?.send(request).await?,
@@ -127,18 +131,44 @@ impl Station {
 
     async fn dial(&self) -> Result<Link, Wrong> {
         let _one_of_few = self.dialling.acquire().await;
-        self.dialer.dial().await
+        let (link, made) = self.dialer.dial().await?;
+        self.tally.connected(made);
+        Ok(link)
     }
 }
 
-/// The head of every request of a plan.
-fn head(plan: &Plan) -> anyhow::Result<request::Parts> {
+/// The heads of the requests of a thread, one after the other.
+struct Heads {
+    all: Vec<request::Parts>,
+    next: Cell<usize>,
+}
+
+impl Heads {
+    fn new(plan: &Plan) -> anyhow::Result<Self> {
+        let all = match &plan.path {
+            Path::One(path) => vec![head(plan, path)?],
+            Path::Numbered { before, count } => {
+                (1..=*count).map(|number| head(plan, &format!("{before}{number}"))).collect::<anyhow::Result<_>>()?
+            }
+        };
+        Ok(Self { all, next: Cell::new(0) })
+    }
+
+    fn next(&self) -> request::Parts {
+        let at = self.next.get();
+        self.next.set(if at + 1 < self.all.len() { at + 1 } else { 0 });
+        // There is at least one, and `at` is below their number.
+        self.all.get(at).cloned().unwrap_or_else(|| Request::new(()).into_parts().0)
+    }
+}
+
+fn head(plan: &Plan, path: &str) -> anyhow::Result<request::Parts> {
     let scheme = if plan.is_secure { "https" } else { "http" };
-    let whole = || format!("{scheme}://{}{}", plan.authority, plan.path);
+    let whole = || format!("{scheme}://{}{path}", plan.authority);
     let (uri, host): (String, Option<&str>) = match (&plan.way, plan.protocol) {
         (Way::Absolute, _) => (whole(), Some(&plan.authority)),
-        (Way::Origin { prefix, host }, _) => (format!("{prefix}{}", plan.path), Some(host.as_deref().unwrap_or(&plan.authority))),
-        (Way::Connect | Way::Tls, Protocol::Http1) => (plan.path.clone(), Some(&plan.authority)),
+        (Way::Origin { prefix, host }, _) => (format!("{prefix}{path}"), Some(host.as_deref().unwrap_or(&plan.authority))),
+        (Way::Connect | Way::Tls, Protocol::Http1) => (path.to_owned(), Some(&plan.authority)),
         (Way::Connect | Way::Tls, Protocol::Http2) => (whole(), None),
     };
     let mut request = Request::new(());

@@ -10,7 +10,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use rustls::client::Resumption;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,6 +47,15 @@ pub(super) enum Link {
     Http2(http2::SendRequest<Outgoing>),
 }
 
+/// How a connection came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// From nothing.
+    Fresh,
+    /// With the TLS session of one before.
+    Resumed,
+}
+
 impl Dialer {
     /// Reads what TLS trusts.
     pub(super) fn new(plan: Arc<Plan>) -> anyhow::Result<Self> {
@@ -58,20 +67,22 @@ impl Dialer {
     }
 
     /// A fresh connection.
-    pub(super) async fn dial(&self) -> Result<Link, Wrong> {
+    pub(super) async fn dial(&self) -> Result<(Link, Made), Wrong> {
         let stream = TcpStream::connect(self.plan.address).await.map_err(|error| Wrong::Connect(error.kind()))?;
         stream.set_nodelay(true).map_err(|error| Wrong::Connect(error.kind()))?;
         let stream = match self.plan.way {
             Way::Connect => self.tunnel(stream).await?,
             Way::Absolute | Way::Origin { .. } | Way::Tls => stream,
         };
-        let Some((connector, name)) = &self.tls else { return speak(self.plan.protocol, stream).await };
+        let Some((connector, name)) = &self.tls else { return Ok((speak(self.plan.protocol, stream).await?, Made::Fresh)) };
         let stream = connector.connect(name.clone(), stream).await.map_err(|_| Wrong::Handshake)?;
-        let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let session = stream.get_ref().1;
+        let made = if session.handshake_kind() == Some(HandshakeKind::Resumed) { Made::Resumed } else { Made::Fresh };
+        let is_h2 = session.alpn_protocol() == Some(b"h2");
         if is_h2 != (self.plan.protocol == Protocol::Http2) {
             return Err(Wrong::Handshake);
         }
-        speak(self.plan.protocol, stream).await
+        Ok((speak(self.plan.protocol, stream).await?, made))
     }
 
     /// Asks the proxy for a tunnel, and takes the socket back out of HTTP.

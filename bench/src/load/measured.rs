@@ -7,6 +7,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::check::Wrong;
+use super::link::Made;
 
 /// The longest latency that is told apart from longer ones.
 const LATENCY_MAX: Duration = Duration::from_secs(120);
@@ -27,6 +28,10 @@ pub struct Measured {
     pub latency: Histogram<u64>,
     /// Requests that were due before the end and that nobody was free to send (constant pace only).
     pub unsent: u64,
+    /// Connections made, the warm-up's included.
+    pub connections: u64,
+    /// Those of them that resumed a TLS session.
+    pub resumed: u64,
     /// Bytes of bodies that came down.
     pub bytes_down: u64,
     /// Bytes of bodies that went up.
@@ -67,6 +72,8 @@ impl Measured {
 #[derive(Debug)]
 pub(super) struct Tally {
     right: Cell<u64>,
+    connections: Cell<u64>,
+    resumed: Cell<u64>,
     bytes_down: Cell<u64>,
     bytes_up: Cell<u64>,
     latency: RefCell<Histogram<u64>>,
@@ -85,6 +92,8 @@ impl Tally {
         let latency = Histogram::new_with_bounds(1, u64::try_from(LATENCY_MAX.as_nanos())?, DIGITS)?;
         Ok(Self {
             right: Cell::new(0),
+            connections: Cell::new(0),
+            resumed: Cell::new(0),
             bytes_down: Cell::new(0),
             bytes_up: Cell::new(0),
             latency: RefCell::new(latency),
@@ -100,6 +109,12 @@ impl Tally {
         self.latency.borrow_mut().saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// One more connection.
+    pub(super) fn connected(&self, made: Made) {
+        self.connections.set(self.connections.get() + 1);
+        self.resumed.set(self.resumed.get() + u64::from(made == Made::Resumed));
+    }
+
     /// One more that was not: it has no part in latency.
     pub(super) fn wrong(&self, wrong: Wrong) {
         *self.wrong.borrow_mut().entry((When::Measured, wrong)).or_default() += 1;
@@ -113,6 +128,8 @@ impl Tally {
     /// Adds what another thread saw.
     pub(super) fn add(&self, other: &Self) {
         self.right.set(self.right.get() + other.right.get());
+        self.connections.set(self.connections.get() + other.connections.get());
+        self.resumed.set(self.resumed.get() + other.resumed.get());
         self.bytes_down.set(self.bytes_down.get() + other.bytes_down.get());
         self.bytes_up.set(self.bytes_up.get() + other.bytes_up.get());
         // Both have the same bounds, so that nothing can be out of them.
@@ -138,6 +155,8 @@ impl Tally {
             took,
             latency: self.latency.into_inner(),
             unsent,
+            connections: self.connections.get(),
+            resumed: self.resumed.get(),
             bytes_down: self.bytes_down.get(),
             bytes_up: self.bytes_up.get(),
         }

@@ -29,4 +29,4 @@ mod crew;
 
 pub use crew::{run, run_between};
 pub use measured::Measured;
-pub use plan::{Expected, Pace, Plan, Protocol, Reuse, Until, Way};
+pub use plan::{Expected, Pace, Path, Plan, Protocol, Reuse, Until, Way};

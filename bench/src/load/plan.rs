@@ -1,8 +1,11 @@
 //! What is asked of the client.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 /// One load: who is asked for what, how fast, for how long.
@@ -23,7 +26,7 @@ pub struct Plan {
     /// The method.
     pub method: http::Method,
     /// Path and query.
-    pub path: String,
+    pub path: Path,
     /// Further headers.
     pub headers: http::HeaderMap,
     /// The length of the request's body, in bytes.
@@ -46,6 +49,20 @@ pub struct Plan {
     pub expected: Expected,
     /// Threads of the client; at least one.
     pub threads: usize,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Always the same.
+    One(String),
+    /// One after the other: a number from 1 to `count` behind `before`, then from the beginning.
+    Numbered {
+        /// Everything but the number.
+        before: String,
+        /// The last number.
+        count: u64,
+    },
 }
 
 /// How the upstream is reached.
@@ -113,5 +130,7 @@ pub struct Expected {
     /// The length of its body; `None`: any.
     pub response_bytes: Option<u64>,
     /// What the upstream says it saw: one of these digests ([`crate::upstream::digest`]). `None`: nothing is said or asked.
-    pub saw: Option<Vec<String>>,
+    pub saw: Option<Arc<HashSet<String>>>,
+    /// A field that it has, with this value.
+    pub field: Option<(HeaderName, HeaderValue)>,
 }

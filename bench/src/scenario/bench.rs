@@ -74,7 +74,11 @@ impl Bench {
 
     /// Starts an upstream and makes a token.
     pub(super) fn scene(&self, protocol: Protocol) -> anyhow::Result<Scene> {
-        let core = self.cores.map(|cores| cores.others);
+        self.scene_on(protocol, self.cores.map(|cores| cores.others))
+    }
+
+    /// As [`Bench::scene`], with the upstream on this core.
+    pub(super) fn scene_on(&self, protocol: Protocol, core: Option<usize>) -> anyhow::Result<Scene> {
         let settings = upstream::Settings { h2: protocol == Protocol::Http2, core, threads: 1 };
         let upstream = upstream::start(&self.servers, &settings).context("the upstream")?;
         let folder = tempfile::Builder::new().prefix("keygress-bench-").tempdir()?;
@@ -83,6 +87,19 @@ impl Bench {
         let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&token_file)?;
         file.write_all(token.as_bytes())?;
         Ok(Scene { upstream, token, token_file, folder })
+    }
+
+    /// Who is measured: 0 is keygress, then the peers.
+    pub(super) fn contender(&self, number: usize) -> &dyn Contender {
+        match number.checked_sub(1).and_then(|peer| self.peers.get(peer)) {
+            Some(peer) => &**peer,
+            None => &self.keygress,
+        }
+    }
+
+    /// Who has this name.
+    pub(super) fn named(&self, name: &str) -> Option<&dyn Contender> {
+        (0..=self.peers.len()).map(|number| self.contender(number)).find(|contender| contender.name() == name)
     }
 
     /// The core of who is measured.

@@ -1,7 +1,7 @@
 //! The list of scenarios.
 
 use super::turns::Turns;
-use super::{Bench, Entrance, Shape};
+use super::{Bench, Entrance, Shape, bulk, fleet, overload, replaced, rest, sizes, startup, steps};
 use crate::load::{Pace, Protocol, Reuse};
 use crate::results::{Bar, Limit, Outcome, metric};
 
@@ -37,7 +37,15 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { id: "S3", about: "CONNECT and interception, connections reused, HTTP/1.1 and HTTP/2", run: s3 },
     Scenario { id: "S4", about: "CONNECT and interception, a new connection for each request", run: s4 },
     Scenario { id: "S5", about: "HTTP/2 in, HTTP/2 out", run: s5 },
+    Scenario { id: "S6", about: "memory: idle, and with 1,000 and 10,000 idle connections", run: rest::run },
+    Scenario { id: "S7", about: "from the start of the process to the first proxied request", run: startup::run },
     Scenario { id: "S8", about: "latency over the direct way, at a low constant pace", run: s8 },
+    Scenario { id: "S9", about: "hot reload of 10,000 rules under load", run: replaced::run },
+    Scenario { id: "S10", about: "policies of 10, 1,000 and 100,000 rules", run: sizes::run },
+    Scenario { id: "S11", about: "what single steps cost", run: steps::run },
+    Scenario { id: "S12", about: "large bodies up and down: throughput, flat memory", run: bulk::run },
+    Scenario { id: "S13", about: "twice as many requests as it can carry", run: overload::run },
+    Scenario { id: "S14", about: "a fleet: thousands of credentials that renew at one issuer", run: fleet::run },
 ];
 
 /// The scenario of this name; upper and lower case are one.

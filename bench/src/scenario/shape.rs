@@ -1,11 +1,13 @@
 //! What a scenario asks of a contender.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::contender::Entry;
-use crate::load::{Expected, Pace, Plan, Protocol, Reuse, Until};
+use crate::load::{Expected, Pace, Path, Plan, Protocol, Reuse, Until};
 use crate::upstream::{self, Upstream};
 
 /// How long one request may take.
@@ -81,7 +83,7 @@ impl Shape {
             trust_pem: entry.trust_pem.clone(),
             protocol: self.protocol,
             method: if self.request_bytes == 0 { http::Method::GET } else { http::Method::POST },
-            path: format!("/size/{}", self.response_bytes),
+            path: Path::One(format!("/size/{}", self.response_bytes)),
             headers: [(http::header::ACCEPT, http::HeaderValue::from_static("*/*"))].into_iter().collect(),
             request_bytes: self.request_bytes,
             connections: self.connections,
@@ -105,7 +107,7 @@ impl Shape {
 
     fn expected(&self, token: &str) -> Expected {
         let saw = upstream::digest(format!("Bearer {token}").as_bytes());
-        Expected { response_bytes: Some(self.response_bytes), saw: Some(vec![saw]), ..Expected::default() }
+        Expected { response_bytes: Some(self.response_bytes), saw: Some(Arc::new(HashSet::from([saw]))), ..Expected::default() }
     }
 
     /// The same load straight to the upstream, with the credential sent by the client.

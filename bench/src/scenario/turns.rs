@@ -136,6 +136,9 @@ impl Turns {
 pub(crate) fn seen(measured: &Measured) -> Run {
     let mut run = Run { latency: measured.by_percentile(), right: measured.right, errors: measured.errors.clone(), ..Run::default() };
     run.figure(metric::THROUGHPUT, Unit::PerSecond, measured.throughput());
+    if measured.resumed > 0 {
+        run.figure("connections resumed", Unit::Percent, measured.resumed as f64 * 100.0 / measured.connections as f64);
+    }
     for (name, percentile) in [(metric::P50, 50.0), (metric::P99, 99.0), (metric::P999, 99.9)] {
         run.figure(name, Unit::Microseconds, measured.microseconds_at(percentile));
     }

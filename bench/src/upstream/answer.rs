@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{SAW, digest};
+use super::{NOTHING, SAW, digest};
 
 /// The largest piece of a body.
 const PIECE: usize = 64 * 1024;
@@ -139,7 +139,7 @@ fn saw(headers: &HeaderMap) -> HeaderValue {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let field = match (fields.next(), fields.next()) {
         (Some(only), None) => only,
-        (None, _) => return HeaderValue::from_static("none"),
+        (None, _) => return HeaderValue::from_static(NOTHING),
         (Some(_), Some(_)) => return HeaderValue::from_static("several"),
     };
     LAST.with_borrow_mut(|last| match last {

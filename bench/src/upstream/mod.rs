@@ -19,8 +19,11 @@ use crate::child::{Order, Program, Serving};
 
 pub(crate) use server::serve;
 
-/// The header in which an answer says which credential the request carried: [`digest`] of the `authorization` field, or `none`.
+/// The header in which an answer says which credential the request carried: [`digest`] of the `authorization` field, or [`NOTHING`].
 pub const SAW: &str = "x-bench-saw";
+
+/// What [`SAW`] says of a request without a credential.
+pub const NOTHING: &str = "none";
 
 /// The name that its certificate proves.
 pub const HOST: &str = "localhost";
