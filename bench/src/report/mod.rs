@@ -6,12 +6,17 @@ mod figures;
 /// Tables for a terminal.
 mod terminal;
 
+/// The page: one file without a script, readable in light and dark.
+mod page;
+
+/// Text as it stands in HTML and SVG.
+mod markup;
+
+/// Bars with whiskers: one contender each.
+mod bars;
+
+/// Lines over two axes.
+mod lines;
+
+pub use page::html;
 pub use terminal::{table, terminal};
-
-use crate::results::Report;
-
-/// The page.
-#[must_use]
-pub fn html(_: &Report) -> String {
-    String::new()
-}

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::results::{Held, Limit, Outcome, Report, Row, Spread, Unit, Verdict};
+use crate::results::{Held, Outcome, Report, Row, Spread, Unit, Verdict};
 
-use super::figures::{metrics, unit_of};
+use super::figures::{limit, metrics, number, unit_of};
 
 /// Everything, one table for each scenario.
 #[must_use]
@@ -65,16 +65,6 @@ fn cell(spread: Spread) -> String {
     }
 }
 
-/// With as many digits as mean something: three, or all before the point.
-pub(super) fn number(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".to_owned(),
-        ..10.0 => format!("{value:.2}"),
-        ..100.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
-    }
-}
-
 /// Left-bound names, right-bound figures.
 fn columns(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
@@ -116,19 +106,6 @@ fn bar(held: &Held) -> String {
     };
     let shown = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), number);
     let (sign, source) = limit(&held.bar.limit);
+    let source = source.map(|source| format!(" ({source})")).unwrap_or_default();
     format!("{word}  {} {} {sign} {}{source}", held.bar.metric, shown(held.figure), shown(held.limit))
-}
-
-/// The sign of a limit, and where it comes from.
-pub(super) fn limit(limit: &Limit) -> (&'static str, String) {
-    let of = |factor: f64, names: &[String], word: &str| match names {
-        [one] => format!(" ({factor} × {one})"),
-        _ => format!(" ({factor} × the {word} of {})", names.join(", ")),
-    };
-    match limit {
-        Limit::AtMost(_) => ("≤", String::new()),
-        Limit::AtLeast(_) => ("≥", String::new()),
-        Limit::AtMostTimes(factor, names) => ("≤", of(*factor, names, "least")),
-        Limit::AtLeastTimes(factor, names) => ("≥", of(*factor, names, "most")),
-    }
 }
