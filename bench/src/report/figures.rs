@@ -3,7 +3,7 @@
 use crate::results::{Limit, Outcome, Row, Run, Spread, Unit, metric};
 
 /// The percentiles of which a latency plot has a point.
-const PERCENTILES: [f64; 12] = [0.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9, 99.95, 99.99];
+const PERCENTILES: [f64; 12] = [50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9, 99.95, 99.99];
 
 /// How many requests must lie above a percentile for it to mean something.
 const ABOVE_MIN: f64 = 5.0;
@@ -118,7 +118,7 @@ mod tests {
         let run = |right: u64, latency: f64| Run { right, latency: vec![(50.0, latency), (100.0, 9.0)], ..Run::default() };
         let row = |runs| Row { contender: "nginx".into(), version: String::new(), runs };
         let points = latency(&row(vec![run(100, 1.0), run(100, 3.0), run(100, 2.0)]));
-        assert_eq!(points, [(0.0, 2.0), (25.0, 2.0), (50.0, 2.0), (75.0, 9.0), (90.0, 9.0), (95.0, 9.0)]);
+        assert_eq!(points, [(50.0, 2.0), (60.0, 9.0), (70.0, 9.0), (80.0, 9.0), (90.0, 9.0), (95.0, 9.0)]);
         assert_eq!(latency(&row(vec![])), []);
     }
 

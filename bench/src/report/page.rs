@@ -201,14 +201,14 @@ fn latency_plot(outcome: &Outcome) -> Option<String> {
     let lines = lines(outcome, latency);
     let values = lines.iter().flat_map(|line| &line.points).map(|(_, latency)| *latency);
     let most = lines.iter().flat_map(|line| &line.points).map(|(percentile, _)| *percentile).fold(0.0, f64::max);
-    if lines.is_empty() || most <= 0.0 {
+    if lines.is_empty() || most <= 50.0 {
         return None;
     }
-    let ticks = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99].into_iter().filter(|tick| *tick <= most);
+    let ticks = [50.0, 75.0, 90.0, 99.0, 99.9, 99.99].into_iter().filter(|tick| *tick <= most);
     let across = Axis {
         title: "percentile of requests (each step up is a tenth of what is left)".to_owned(),
         ticks: ticks.map(|tick| (tick, format!("{tick}"))).collect(),
-        range: (0.0, most),
+        range: (50.0, most),
         place: |percentile| -(1.0 - percentile / 100.0).max(1e-9).log10(),
     };
     Some(plot("latency by percentile", &across, &logarithmic("µs", values), &lines))
