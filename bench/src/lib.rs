@@ -21,6 +21,9 @@ pub mod issuer;
 /// CPU time and memory of a process.
 pub mod meter;
 
+/// What people read of a run.
+pub mod report;
+
 /// Policies of any size, made from a number.
 pub mod policies;
 

@@ -7,6 +7,9 @@ use super::{Contender, Running, Site, program};
 use crate::load::Protocol;
 use crate::scenario::{Entrance, Shape};
 
+/// What is sensible for who knows no back pressure.
+const BODY_BYTES_MAX: u64 = 1024 * 1024;
+
 /// The floor.
 pub struct Floor;
 
@@ -20,6 +23,9 @@ impl Contender for Floor {
     }
 
     fn can(&self, shape: &Shape) -> Result<(), String> {
+        if shape.response_bytes.max(shape.request_bytes) > BODY_BYTES_MAX {
+            return Err("the floor reads as fast as it can, and holds in memory what is not written yet".to_owned());
+        }
         match (shape.protocol, shape.upstream) {
             (Protocol::Http1, Protocol::Http1) => Ok(()),
             _ => Err("the floor does not speak HTTP/2".to_owned()),

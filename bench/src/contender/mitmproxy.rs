@@ -6,6 +6,9 @@ use super::{Contender, Entry, Running, Site, program, reverse};
 use crate::load::Way;
 use crate::scenario::{Entrance, Shape};
 
+/// What is sensible for who holds whole bodies in memory.
+const BODY_BYTES_MAX: u64 = 1024 * 1024;
+
 /// mitmproxy.
 pub struct Mitmproxy;
 
@@ -19,10 +22,13 @@ impl Contender for Mitmproxy {
     }
 
     fn can(&self, shape: &Shape) -> Result<(), String> {
-        match shape.response_bytes.max(shape.request_bytes) {
-            0..=0x10_0000 => Ok(()),
-            _ => Err("mitmproxy holds whole bodies in memory".to_owned()),
+        if shape.protocol != shape.upstream {
+            return Err("mitmproxy does not translate between HTTP/1.1 and HTTP/2".to_owned());
         }
+        if shape.response_bytes.max(shape.request_bytes) > BODY_BYTES_MAX {
+            return Err("mitmproxy holds whole bodies in memory".to_owned());
+        }
+        Ok(())
     }
 
     fn start(&self, site: &Site<'_>) -> anyhow::Result<Running> {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::child::spawn_on;
 use crate::meter;
 
 /// How long a program may take until it accepts connections.
@@ -63,7 +63,7 @@ pub(super) fn listening(
         let mut command = command(address)?;
         let log = folder.join("said.txt");
         command.stdin(Stdio::null()).stdout(File::create(&log)?).stderr(File::options().append(true).open(&log)?);
-        let mut child = pinned(&mut command, core)?;
+        let mut child = spawn_on(core, &mut command)?;
         match accepts(&mut child, address) {
             Ok(()) => return Ok((address, child)),
             Err(why) => {
@@ -93,25 +93,6 @@ fn accepts(child: &mut Child, address: SocketAddr) -> anyhow::Result<()> {
     bail!("it accepts no connection after {} s", PATIENCE.as_secs())
 }
 
-/// Starts a command on one core: a child inherits the cores of the thread that starts it.
-///
-/// # Errors
-/// Where it cannot be started or there is no such core.
-pub(super) fn pinned(command: &mut Command, core: Option<usize>) -> anyhow::Result<Child> {
-    let name = command.get_program().display().to_string();
-    let Some(core) = core else { return command.spawn().context(name) };
-    let started = std::thread::scope(|scope| {
-        let spawn = || -> anyhow::Result<Child> {
-            let mut cores = CpuSet::new();
-            cores.set(core);
-            sched_setaffinity(None, &cores).with_context(|| format!("core {core}"))?;
-            Ok(command.spawn()?)
-        };
-        scope.spawn(spawn).join()
-    });
-    started.unwrap_or_else(|_| bail!("the thread that starts it panicked")).context(name)
-}
-
 /// How many files a process of ours may open.
 pub(super) fn files_max() -> u64 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
@@ -132,7 +113,7 @@ pub(super) fn end(child: &mut Child) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test code")]
 mod tests {
-    use rustix::thread::sched_getaffinity;
+    use rustix::thread::{CpuSet, sched_getaffinity};
 
     use super::*;
 
@@ -147,7 +128,7 @@ mod tests {
     #[test]
     fn a_child_runs_where_it_was_told() {
         let core = (0..CpuSet::MAX_CPU).find(|core| sched_getaffinity(None).unwrap().is_set(*core)).unwrap();
-        let mut child = pinned(Command::new("cat").stdin(Stdio::piped()), Some(core)).unwrap();
+        let mut child = spawn_on(Some(core), Command::new("cat").stdin(Stdio::piped())).unwrap();
         let cores = sched_getaffinity(Some(Pid::from_child(&child))).unwrap();
         end(&mut child);
         assert!(cores.is_set(core));

@@ -69,7 +69,7 @@ fn open_to_all(folder: &Path) -> anyhow::Result<PathBuf> {
 
 fn certificate_store(folder: &Path) -> anyhow::Result<()> {
     let store = folder.join("certificates");
-    let made = Command::new(CERTIFICATE_HELPER).args(["-c", "-M", "4MB", "-s"]).arg(&store).output().context(CERTIFICATE_HELPER)?;
+    let made = Command::new(CERTIFICATE_HELPER).args(["-c", "-s"]).arg(&store).args(["-M", "4MB"]).output().context(CERTIFICATE_HELPER)?;
     ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr).trim());
     if rustix::process::geteuid().is_root() {
         let handed = Command::new("chown").args(["-R", "proxy"]).arg(&store).status().context("chown")?;

@@ -13,8 +13,8 @@ use crate::upstream::{self, Upstream};
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a run may take, whatever the number of its requests.
-const RUN_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a run may take beyond its pace, whatever the number of its requests: the slowest have fewer.
+const RUN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What is asked of a contender in a scenario in which they take turns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,11 +90,18 @@ impl Shape {
             streams: self.streams,
             reuse: self.reuse,
             pace: self.pace,
-            until: Until { requests: Some(self.requests), time: RUN_TIME_MAX },
+            until: Until { requests: Some(self.requests), time: self.time_max() },
             warm_up: (self.requests / 20).max(self.connections as u64 * 2),
             patience: PATIENCE,
             expected: self.expected(token),
             threads: 1,
+        }
+    }
+
+    fn time_max(&self) -> Duration {
+        match self.pace {
+            Pace::Closed => RUN_TIME_MAX,
+            Pace::Constant(per_second) => RUN_TIME_MAX + Duration::from_secs_f64(self.requests as f64 / per_second.max(1.0)),
         }
     }
 
