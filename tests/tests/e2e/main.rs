@@ -34,6 +34,9 @@ mod git;
 /// A short-lived credential, from mint to revocation.
 mod issuer;
 
+/// Slots that are no header.
+mod slots;
+
 /// AWS: signed by keygress, verified by moto.
 mod aws;
 
