@@ -3,6 +3,7 @@
 //!
 //! Every way in ends here, and only here is anything sent: no path decides for itself.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use jiff::Timestamp;
+use keygress_policy::Rule;
 use keygress_policy::decide::{Connect, Decision, Denial, Grant, Question};
 use keygress_policy::destination::{Host, Scheme};
 use keygress_policy::inject::{Payload, Sending, SlotRefusal, strip};
@@ -25,7 +27,7 @@ mod record;
 use crate::body::{Body, Unread};
 use crate::caller::RunningTask;
 use crate::credentials::{Ready, Source};
-use crate::forward::{self, Key, Target, head, upgrade};
+use crate::forward::{self, Failed, Shelf, Target, head, upgrade};
 use crate::refusal::{Code, Refusal};
 use crate::reload::Snapshot;
 use crate::scrub;
@@ -84,10 +86,7 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     let question = Question { workloads: &sight.workloads, scheme, host: &host, port, method: &head.method, path: head.uri.path() };
     let grant = permitted(snapshot.policy.decide(&question))?;
     record.granted(&grant);
-    line.shared()
-        .limits
-        .count(grant.rule, sight.workload.as_deref(), sight.task_id(), Instant::now())
-        .map_err(|seconds| limited(&grant, seconds))?;
+    counted(line, &sight, grant.rule)?;
 
     // with which credential
     let caller_upgrade = upgrade::asked(&mut head);
@@ -97,25 +96,16 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
         upgrade::ask(&mut head.headers);
     }
     let mut use_of = Use::prepare(line, &sight, &grant, &mut head).await?;
-    record.credential(&use_of);
 
     // put it on, send it
     let target = Target { scheme, host: &host, port, allow_ips: &grant.rule.allow_ips, http1_only: caller_upgrade.is_some() };
-    let key = Key {
-        generation: snapshot.generation,
-        rule: grant.rule.index,
-        holder: sight.holder.clone(),
-        host: host.clone(),
-        port,
-        http1_only: target.http1_only,
-    };
-    let body = use_of.read((&sight, &grant), &head, &target, Body::request(body, &grant.rule.request_trailers)).await?;
+    let shelf = sight.shelf(line.pool(), grant.rule.index, &target)?;
+    let body = use_of.read(&grant, &head, &shelf, Body::request(body, &grant.rule.request_trailers)).await?;
     let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
-    let mut response = attempt(line, record, (&key, &target), &use_of, (head, body)).await?;
+    let mut response = attempt(line, record, (&shelf, &target), &mut use_of, (head, body)).await?;
     if let Some(again) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
         use_of.renew().await?;
-        record.credential(&use_of);
-        response = attempt(line, record, (&key, &target), &use_of, again).await?;
+        response = attempt(line, record, (&shelf, &target), &mut use_of, again).await?;
     }
 
     // keep it from coming back
@@ -132,15 +122,25 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
 async fn attempt(
     line: &Line,
     record: &mut Record<'_>,
-    (key, target): (&Key, &Target<'_>),
-    use_of: &Use<'_>,
-    (mut head, body): (Parts, Body),
+    (shelf, target): (&Shelf, &Target<'_>),
+    use_of: &mut Use<'_>,
+    (mut head, mut body): (Parts, Body),
 ) -> Result<Response<Incoming>, Refusal> {
-    let (pool, connector) = (line.pool(), line.connector());
-    let link = forward::reach(pool, connector, key, target).await?;
-    let body = use_of.put_on(&mut head, body, target)?;
-    record.sent();
-    forward::send((pool, connector), key, target, link, (head, body)).await
+    let mut link = forward::reach(shelf, line.connector(), target).await?;
+    loop {
+        if link.is_fresh() {
+            use_of.confirm().await?;
+        }
+        body = use_of.put_on(&mut head, body, shelf)?;
+        record.sent(use_of);
+        match forward::send(shelf, link, head, body).await {
+            Ok(response) => return Ok(response),
+            Err(Failed::Refused(refusal)) => return Err(refusal),
+            // The one safe retry: a kept connection was gone, and nothing was written. Once, as what is dialled now is fresh.
+            Err(Failed::Unsent(request)) => (head, body) = request.into_parts(),
+        }
+        link = line.connector().connect(target).await?;
+    }
 }
 
 /// What a `CONNECT` asks for.
@@ -180,10 +180,7 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
             Connect::Denied(denial) => return Err(denied(&denial)),
         };
         record.rule(rule);
-        line.shared()
-            .limits
-            .count(rule, sight.workload.as_deref(), sight.task_id(), Instant::now())
-            .map_err(|seconds| rate_limited(&rule.name, seconds))?;
+        counted(line, &sight, rule)?;
         let target = Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false };
         line.connector().dial(&target).await.map(Opened::Tunnel)
     }
@@ -209,16 +206,17 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
 
 /// The use of a credential by one request: nothing where the grant has none.
 struct Use<'g> {
+    sight: Rc<Sight>,
     credential: Option<(&'g Arc<crate::Credential>, Arc<crate::credentials::Slot>, Arc<Ready>)>,
 }
 
 impl<'g> Use<'g> {
     /// Checks the slot that the application may have filled, strips its other credentials, and has the value ready.
-    async fn prepare(line: &Line, sight: &Sight, grant: &Grant<'g, Source>, head: &mut Parts) -> Result<Self, Refusal> {
+    async fn prepare(line: &Line, sight: &Rc<Sight>, grant: &Grant<'g, Source>, head: &mut Parts) -> Result<Self, Refusal> {
         let Some(credential) = grant.credential else {
             // What the application holds, a placeholder or a key of its own, leaves only where the rule forwards it by name.
             strip(head, &grant.rule.forward, None);
-            return Ok(Self { credential: None });
+            return Ok(Self { sight: Rc::clone(sight), credential: None });
         };
         credential.injection.admit(head, sight.placeholder(credential)).map_err(|refusal| slot_refused(grant, refusal))?;
         strip(head, &grant.rule.forward, Some(&credential.injection));
@@ -230,29 +228,29 @@ impl<'g> Use<'g> {
             Some(ready) => ready,
             None => slot.wait().await.map_err(|unavailable| no_credential(grant, unavailable))?,
         };
-        Ok(Self { credential: Some((credential, slot, ready)) })
+        Ok(Self { sight: Rc::clone(sight), credential: Some((credential, slot, ready)) })
+    }
+
+    /// To dial took time: what was revoked or has expired meanwhile is not put on, and nothing is sent for a task that has ended.
+    async fn confirm(&mut self) -> Result<(), Refusal> {
+        self.sight.still_runs()?;
+        self.take_fresh().await
     }
 
     /// Reads the body, where the credential signs or changes it, and checks the slot in it that the application may have filled.
-    async fn read(
-        &self,
-        (sight, grant): (&Sight, &Grant<'g, Source>),
-        head: &Parts,
-        target: &Target<'_>,
-        body: Body,
-    ) -> Result<Body, Refusal> {
+    async fn read(&self, grant: &Grant<'g, Source>, head: &Parts, shelf: &Shelf, body: Body) -> Result<Body, Refusal> {
         let Some((credential, _, _)) = &self.credential else { return Ok(body) };
-        let Some(bytes_max) = credential.injection.body_bytes_max(head, &authority(target)) else { return Ok(body) };
+        let Some(bytes_max) = credential.injection.body_bytes_max(head, shelf.authority()) else { return Ok(body) };
         let body = body.whole(bytes_max).await.map_err(|unread| not_read(&unread))?;
-        let admitted = credential.injection.admit_body(head, body.bytes().unwrap_or_default(), sight.placeholder(credential));
+        let admitted = credential.injection.admit_body(head, body.bytes().unwrap_or_default(), self.sight.placeholder(credential));
         admitted.map_err(|refusal| slot_refused(grant, refusal))?;
         Ok(body)
     }
 
     /// Puts the credential on the head, and on the body where it signs or changes that.
-    fn put_on(&self, head: &mut Parts, body: Body, target: &Target<'_>) -> Result<Body, Refusal> {
+    fn put_on(&self, head: &mut Parts, body: Body, shelf: &Shelf) -> Result<Body, Refusal> {
         let Some((credential, _, ready)) = &self.credential else { return Ok(body) };
-        let sending = Sending { now: Timestamp::now(), authority: &authority(target), body: body.bytes() };
+        let sending = Sending { now: Timestamp::now(), authority: shelf.authority(), body: body.bytes() };
         let payload = credential.injection.act(head, &ready.rendered, &sending).map_err(|why| Refusal::new(Code::BadRequest, why))?;
         Ok(match payload {
             Payload::AsItCame => body,
@@ -272,8 +270,15 @@ impl<'g> Use<'g> {
     }
 
     async fn renew(&mut self) -> Result<(), Refusal> {
+        if let Some((_, slot, ready)) = &self.credential {
+            slot.invalidate(ready);
+        }
+        self.take_fresh().await
+    }
+
+    /// The value that is ready now.
+    async fn take_fresh(&mut self) -> Result<(), Refusal> {
         let Some((credential, slot, ready)) = &mut self.credential else { return Ok(()) };
-        slot.invalidate(ready);
         *ready = slot.wait().await.map_err(|unavailable| {
             Refusal::new(Code::NoCredential, format!("`{}`: {}", credential.name, unavailable.reason)).retry_after(unavailable.retry_after)
         })?;
@@ -301,12 +306,12 @@ fn denied(denial: &Denial<'_>) -> Refusal {
     }
 }
 
-fn limited(grant: &Grant<'_, Source>, seconds: u64) -> Refusal {
-    rate_limited(&grant.rule.name, seconds)
-}
-
-fn rate_limited(rule: &keygress_policy::name::RuleName, seconds: u64) -> Refusal {
-    Refusal::new(Code::RateLimited, "the rule's rate is used up").by_rule(rule).retry_after(Some(seconds))
+fn counted(line: &Line, sight: &Sight, rule: &Rule) -> Result<(), Refusal> {
+    if rule.limit.is_none() {
+        return Ok(());
+    }
+    let count = line.shared().limits.count(rule, sight.workload.as_deref(), sight.task_id(), Instant::now());
+    count.map_err(|seconds| Refusal::new(Code::RateLimited, "the rule's rate is used up").by_rule(&rule.name).retry_after(Some(seconds)))
 }
 
 fn no_credential(grant: &Grant<'_, Source>, unavailable: crate::credentials::Unavailable) -> Refusal {
@@ -314,10 +319,6 @@ fn no_credential(grant: &Grant<'_, Source>, unavailable: crate::credentials::Una
     Refusal::new(Code::NoCredential, format!("`{name}`: {}", unavailable.reason))
         .by_rule(&grant.rule.name)
         .retry_after(unavailable.retry_after)
-}
-
-fn authority(target: &Target<'_>) -> String {
-    forward::authority(target.scheme, target.host, target.port)
 }
 
 fn not_read(unread: &Unread) -> Refusal {

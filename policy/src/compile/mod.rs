@@ -24,7 +24,7 @@ mod together;
 /// `tests:` as meant.
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -70,7 +70,7 @@ pub struct Credential<S> {
     pub source: S,
     /// How it goes on the wire.
     pub injection: Injection,
-    /// The destinations that it may ever reach.
+    /// The destinations that it may ever reach, sorted.
     pub only_to: Vec<HostPattern>,
     /// The stand-in that the application holds.
     pub placeholder: Option<Placeholder>,
@@ -168,7 +168,7 @@ pub struct Policy<S> {
     /// By name.
     pub(crate) credentials: Vec<Arc<Credential<S>>>,
     pub(crate) sites: Sites,
-    pub(crate) routes: BTreeMap<String, Route>,
+    pub(crate) routes: HashMap<String, Route>,
     pub(crate) tests: Vec<Test>,
 }
 

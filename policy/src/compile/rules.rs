@@ -191,7 +191,7 @@ fn credential<S: Source>(
     let index = known.credentials.find("credential", "unknown_credential", &name.value, named.at(name), check)?;
     let credential = known.credentials.kept.get(index)?;
     let host = &upstream?.host;
-    if !credential.only_to.iter().any(|pattern| pattern.covers(host)) {
+    if credential.only_to.binary_search(host).is_err() && !credential.only_to.iter().any(|pattern| pattern.covers(host)) {
         let reach: Vec<String> = credential.only_to.iter().map(|host| format!("`{host}`")).collect();
         check.error(
             "outside_only_to",

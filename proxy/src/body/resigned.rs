@@ -15,10 +15,13 @@ pub struct Resigned {
 }
 
 impl Body {
-    /// This body, with its chunks signed on the way.
+    /// This body, with its chunks signed on the way. One that was to be signed already, and was not sent, is signed in this way instead.
     #[must_use]
     pub fn resigned(self, chunks: Box<Chunks>) -> Self {
-        Self::Resigned(Box::new(Resigned { body: self, chunks }))
+        match self {
+            Self::Resigned(before) => Self::Resigned(Box::new(Resigned { body: before.body, chunks })),
+            body => Self::Resigned(Box::new(Resigned { body, chunks })),
+        }
     }
 }
 

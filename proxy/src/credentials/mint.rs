@@ -43,10 +43,8 @@ pub(super) async fn mint(
         _ = given_up => return Err("nobody wants it any more".to_owned()),
     };
     let Fetched { material, lifetime, handle } = fetched.inspect_err(|_| core.metrics.mint(provider.kind(), false))?;
-    let schedule = match lifetime {
-        Some(lifetime) => Some(Schedule::renewed(began, lifetime)),
-        None => terms(credential, began)?,
-    };
+    let terms = terms(credential, began)?;
+    let schedule = lifetime.map(|lifetime| Schedule::renewed(began, lifetime)).or(terms);
     let fingerprint = core.fingerprints.of(&material);
     if lifetime.is_none() && current.load().as_ref().is_some_and(|ready| ready.fingerprint == fingerprint) {
         return Ok(Minted::Same);

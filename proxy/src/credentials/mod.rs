@@ -22,7 +22,6 @@ mod lease;
 mod fingerprint;
 
 /// For what a provider fetches.
-#[allow(dead_code, reason = "the providers that name the workload to an issuer come next")]
 mod purpose;
 
 /// What a provider may use of the world.
@@ -33,6 +32,18 @@ mod http;
 
 /// Secrets and lifetimes as issuers write them in JSON.
 mod wire;
+
+/// A client certificate for the calls of a provider.
+mod identity;
+
+/// JSON Web Tokens that keygress signs.
+mod jwt;
+
+/// What the OAuth 2.0 grants share.
+mod oauth2;
+
+/// What a provider itself must keep: turns at it, and its replacement in one step.
+mod state;
 
 /// What the providers of AWS keys have in common.
 mod aws;
@@ -51,6 +62,36 @@ pub mod environment;
 
 /// `oauth2_client_credentials: { token_url, client_id, … }`.
 pub mod oauth2_client_credentials;
+
+/// `oauth2_refresh_token: { token_url, client_id, refresh_token_file, … }`.
+pub mod oauth2_refresh_token;
+
+/// `oauth2_jwt_bearer: { token_url, assertion, … }`.
+pub mod oauth2_jwt_bearer;
+
+/// `oauth2_token_exchange: { token_url, subject, … }`.
+pub mod oauth2_token_exchange;
+
+/// `self_signed_jwt: { key, claims, … }`.
+pub mod self_signed_jwt;
+
+/// `openbao: { address, auth, secret, field, … }`.
+pub mod openbao;
+
+/// `gcp_workload_identity: { audience, subject, … }`.
+pub mod gcp_workload_identity;
+
+/// `gcp_metadata: { … }`.
+pub mod gcp_metadata;
+
+/// `azure_managed_identity: { resource, … }`.
+pub mod azure_managed_identity;
+
+/// `kubernetes_token: { namespace, service_account, audience, … }`.
+pub mod kubernetes_token;
+
+/// `github_app: { app, key_file, installation, permissions, … }`.
+pub mod github_app;
 
 /// `aws_web_identity: { role_arn, token: { file: PATH }, … }`.
 pub mod aws_web_identity;
@@ -90,6 +131,26 @@ pub enum Source {
     Environment(environment::Environment),
     /// An OAuth2 access token by the client credentials grant (RFC 6749, section 4.4).
     Oauth2ClientCredentials(oauth2_client_credentials::Oauth2ClientCredentials),
+    /// An OAuth2 access token by a refresh token, which is kept where the issuer rotates it (RFC 6749, section 6).
+    Oauth2RefreshToken(oauth2_refresh_token::Oauth2RefreshToken),
+    /// An OAuth2 access token for a JSON Web Token (RFC 7523).
+    Oauth2JwtBearer(oauth2_jwt_bearer::Oauth2JwtBearer),
+    /// A token for another one, such as the workload's own (RFC 8693).
+    Oauth2TokenExchange(oauth2_token_exchange::Oauth2TokenExchange),
+    /// A JSON Web Token that keygress signs itself.
+    SelfSignedJwt(self_signed_jwt::SelfSignedJwt),
+    /// A secret of OpenBao or Vault: stored, or made for a lease.
+    Openbao(openbao::Openbao),
+    /// A Google Cloud token by workload identity federation.
+    GcpWorkloadIdentity(gcp_workload_identity::GcpWorkloadIdentity),
+    /// A token of the service account of a Google Cloud machine.
+    GcpMetadata(gcp_metadata::GcpMetadata),
+    /// An access token of the managed identity of an Azure machine.
+    AzureManagedIdentity(azure_managed_identity::AzureManagedIdentity),
+    /// A token of a Kubernetes service account, by the TokenRequest API.
+    KubernetesToken(kubernetes_token::KubernetesToken),
+    /// An installation token of a GitHub App, for the named repositories and permissions.
+    GithubApp(github_app::GithubApp),
     /// Keys of an AWS role for a token of another identity provider.
     AwsWebIdentity(aws_web_identity::AwsWebIdentity),
     /// Keys of an AWS role for other AWS keys.
@@ -109,6 +170,16 @@ impl Source {
             Self::Exec(provider) => provider,
             Self::Environment(provider) => provider,
             Self::Oauth2ClientCredentials(provider) => provider,
+            Self::Oauth2RefreshToken(provider) => provider,
+            Self::Oauth2JwtBearer(provider) => provider,
+            Self::Oauth2TokenExchange(provider) => provider,
+            Self::SelfSignedJwt(provider) => provider,
+            Self::Openbao(provider) => provider,
+            Self::GcpWorkloadIdentity(provider) => provider,
+            Self::GcpMetadata(provider) => provider,
+            Self::AzureManagedIdentity(provider) => provider,
+            Self::KubernetesToken(provider) => provider,
+            Self::GithubApp(provider) => provider,
             Self::AwsWebIdentity(provider) => provider,
             Self::AwsAssumeRole(provider) => provider,
         }
@@ -144,6 +215,11 @@ trait Provider: Send + Sync {
     /// # Errors
     /// What is missing, in words that are free of secrets and of text from outside.
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>>;
+
+    /// Whether a fetch that nobody wants any more may be dropped half-way. Not where the issuer gives something to be kept or revoked.
+    fn may_be_dropped(&self) -> bool {
+        !self.revokes()
+    }
 
     /// Whether the issuer can revoke what it yields. Only then does a lease keep the handle of [`Fetched`].
     fn revokes(&self) -> bool {

@@ -9,6 +9,9 @@ pub mod nginx;
 /// The OpenID-certified token issuer on Node.
 pub mod issuer;
 
+/// GitHub, as a package has it.
+pub mod github;
+
 /// A git repository over HTTPS: nginx, fcgiwrap and git's own backend.
 pub mod git;
 

@@ -34,6 +34,12 @@ mod git;
 /// A short-lived credential, from mint to revocation.
 mod issuer;
 
+/// The other grants of OAuth 2.0, and the other ways for a client to prove itself.
+mod grants;
+
+/// A GitHub App.
+mod github;
+
 /// Slots that are no header.
 mod slots;
 
