@@ -124,12 +124,6 @@ impl Body {
             stream.kept = Some(serving);
         }
     }
-
-    /// Whether it can be sent a second time.
-    #[must_use]
-    pub fn is_replayable(&self) -> bool {
-        matches!(self, Self::Empty | Self::Text(Some(_)))
-    }
 }
 
 impl http_body::Body for Body {

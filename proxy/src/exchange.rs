@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
@@ -100,7 +101,7 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     // put it on, send it
     let target = Target { scheme, host: &host, port, allow_ips: &grant.rule.allow_ips, http1_only: caller_upgrade.is_some() };
     let shelf = sight.shelf(line.pool(), grant.rule.index, &target)?;
-    let body = use_of.read(&head, &shelf, Body::request(body, &grant.rule.request_trailers)).await?;
+    let body = use_of.read(&grant, &head, &shelf, Body::request(body, &grant.rule.request_trailers)).await?;
     let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
     let mut response = attempt(line, record, (&shelf, &target), &mut use_of, (head, body)).await?;
     if let Some(again) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
@@ -243,13 +244,14 @@ impl<'g> Use<'g> {
         self.take_fresh().await
     }
 
-    /// Reads the body, where the credential signs or changes it.
-    async fn read(&self, head: &Parts, shelf: &Shelf, body: Body) -> Result<Body, Refusal> {
+    /// Reads the body, where the credential signs or changes it, and checks the slot in it that the application may have filled.
+    async fn read(&self, grant: &Grant<'g, Source>, head: &Parts, shelf: &Shelf, body: Body) -> Result<Body, Refusal> {
         let Some((credential, _, _)) = &self.credential else { return Ok(body) };
-        match credential.injection.body_bytes_max(head, shelf.authority()) {
-            Some(bytes_max) => body.whole(bytes_max).await.map_err(|unread| not_read(&unread)),
-            None => Ok(body),
-        }
+        let Some(bytes_max) = credential.injection.body_bytes_max(head, shelf.authority()) else { return Ok(body) };
+        let body = body.whole(bytes_max).await.map_err(|unread| not_read(&unread))?;
+        let admitted = credential.injection.admit_body(head, body.bytes().unwrap_or_default(), self.sight.placeholder(credential));
+        admitted.map_err(|refusal| slot_refused(grant, refusal))?;
+        Ok(body)
     }
 
     /// Puts the credential on the head, and on the body where it signs or changes that.
@@ -259,6 +261,7 @@ impl<'g> Use<'g> {
         let payload = credential.injection.act(head, &ready.rendered, &sending).map_err(|why| Refusal::new(Code::BadRequest, why))?;
         Ok(match payload {
             Payload::AsItCame => body,
+            Payload::Replaced(bytes) => Body::text(Bytes::from_owner(bytes)),
             Payload::Resigned(chunks) => body.resigned(chunks),
         })
     }

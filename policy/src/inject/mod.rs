@@ -21,6 +21,18 @@ mod headers;
 /// One key of the query.
 mod query;
 
+/// One cookie.
+mod cookie;
+
+/// One segment of the path.
+mod path_segment;
+
+/// One field of a form.
+mod form_field;
+
+/// One field of a JSON body.
+mod json_field;
+
 /// AWS Signature Version 4.
 mod sigv4;
 
@@ -69,6 +81,14 @@ pub enum Injection {
     Headers(headers::Headers),
     /// One key of the query.
     Query(query::Query),
+    /// One cookie.
+    Cookie(cookie::Cookie),
+    /// One segment of the path.
+    PathSegment(path_segment::PathSegment),
+    /// One field of a form.
+    FormField(form_field::FormField),
+    /// One field of a JSON body.
+    JsonField(json_field::JsonField),
     /// AWS Signature Version 4.
     Sigv4(sigv4::Sigv4),
 }
@@ -125,6 +145,11 @@ trait Inject {
         None
     }
 
+    /// What `admit` is for the head, for those whose slot is in the body.
+    fn admit_body(&self, _head: &Parts, _body: &[u8], _placeholder: Option<&Secret>) -> Result<(), SlotRefusal> {
+        Ok(())
+    }
+
     /// Replaces every occurrence of the slot.
     fn act(&self, head: &mut Parts, rendered: &Rendered, sending: &Sending<'_>) -> Result<Payload, String>;
 }
@@ -141,6 +166,10 @@ impl Injection {
             Kind::Header(shape) => Self::Header(header::Header::compile(shape)?),
             Kind::Headers(shape) => Self::Headers(headers::Headers::compile(shape)?),
             Kind::Query(shape) => Self::Query(query::Query::compile(shape)?),
+            Kind::Cookie(shape) => Self::Cookie(cookie::Cookie::compile(shape)?),
+            Kind::PathSegment(shape) => Self::PathSegment(path_segment::PathSegment::compile(shape)?),
+            Kind::FormField(shape) => Self::FormField(form_field::FormField::compile(shape)?),
+            Kind::JsonField(shape) => Self::JsonField(json_field::JsonField::compile(shape)?),
             Kind::Sigv4(shape) => Self::Sigv4(sigv4::Sigv4::compile(shape)?),
         })
     }
@@ -150,7 +179,7 @@ impl Injection {
     /// # Errors
     /// Where these are no names of AWS.
     pub fn sigv4(service: &str, region: &str) -> Result<Self, Complaint> {
-        sigv4::Sigv4::compile(&sigv4::Shape::of(service, region)).map(Self::Sigv4)
+        sigv4::Sigv4::own(service, region).map(Self::Sigv4)
     }
 
     /// The YAML key, such as `bearer`.
@@ -162,6 +191,10 @@ impl Injection {
             Self::Header(_) => "header",
             Self::Headers(_) => "headers",
             Self::Query(_) => "query",
+            Self::Cookie(_) => "cookie",
+            Self::PathSegment(_) => "path_segment",
+            Self::FormField(_) => "form_field",
+            Self::JsonField(_) => "json_field",
             Self::Sigv4(_) => "sigv4",
         }
     }
@@ -173,6 +206,10 @@ impl Injection {
             Self::Header(header) => header,
             Self::Headers(headers) => headers,
             Self::Query(query) => query,
+            Self::Cookie(cookie) => cookie,
+            Self::PathSegment(segment) => segment,
+            Self::FormField(field) => field,
+            Self::JsonField(field) => field,
             Self::Sigv4(sigv4) => sigv4,
         }
     }
@@ -236,6 +273,14 @@ impl Injection {
     #[must_use]
     pub fn body_bytes_max(&self, head: &Parts, authority: &str) -> Option<usize> {
         self.inner().body_bytes_max(head, authority)
+    }
+
+    /// Checks what the application sent in a slot of the body, once that is read: see [`Injection::body_bytes_max`].
+    ///
+    /// # Errors
+    /// As [`Injection::admit`].
+    pub fn admit_body(&self, head: &Parts, body: &[u8], placeholder: Option<&Secret>) -> Result<(), SlotRefusal> {
+        self.inner().admit_body(head, body, placeholder)
     }
 
     /// Puts the credential on: whatever stood in the slot is gone afterwards. Header slots allocate nothing where the head has

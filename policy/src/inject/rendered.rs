@@ -9,6 +9,8 @@ pub struct Rendered {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// The key, and its percent-encoded value.
     pub(super) query: Option<(String, Secret)>,
+    /// What goes into the path or the body, as it stands there, under the YAML key of its injection.
+    pub(super) text: Option<(&'static str, Secret)>,
     /// What signs.
     pub(super) aws: Option<Keys>,
     /// What must not come back.
@@ -21,6 +23,12 @@ impl Rendered {
     #[must_use]
     pub fn needles(&self) -> &[Secret] {
         &self.needles
+    }
+
+    /// What was rendered for this injection.
+    pub(super) fn text_of(&self, kind: &str) -> Result<&str, String> {
+        let text = self.text.as_ref().filter(|(own, _)| *own == kind).and_then(|(_, text)| std::str::from_utf8(text.expose()).ok());
+        text.ok_or_else(|| "the credential was rendered for another injection".to_owned())
     }
 }
 

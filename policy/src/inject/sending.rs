@@ -1,4 +1,7 @@
+use std::fmt;
+
 use jiff::Timestamp;
+use zeroize::Zeroizing;
 
 use super::sigv4::Chunks;
 
@@ -14,10 +17,22 @@ pub struct Sending<'r> {
 }
 
 /// What becomes of the body.
-#[derive(Debug)]
 pub enum Payload {
     /// It goes as it came.
     AsItCame,
+    /// These bytes go in its place.
+    Replaced(Zeroizing<Vec<u8>>),
     /// It goes through these chunks, which sign it on the way.
     Resigned(Box<Chunks>),
+}
+
+impl fmt::Debug for Payload {
+    /// Never shows the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AsItCame => "AsItCame",
+            Self::Replaced(_) => "Replaced(…)",
+            Self::Resigned(_) => "Resigned(…)",
+        })
+    }
 }

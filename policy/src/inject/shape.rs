@@ -6,7 +6,7 @@ use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, MapAccess, VariantAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::{basic, bearer, header, headers, query, sigv4};
+use super::{basic, bearer, cookie, form_field, header, headers, json_field, path_segment, query, sigv4};
 
 /// How a credential goes on the wire: `inject: bearer`, or `inject: { header: { name: x-api-key } }`. The bare word will do
 /// wherever the injection has no key that must be said.
@@ -27,6 +27,14 @@ pub enum Kind {
     Headers(headers::Shape),
     /// One key of the query.
     Query(query::Shape),
+    /// One cookie.
+    Cookie(cookie::Shape),
+    /// One segment of the path.
+    PathSegment(path_segment::Shape),
+    /// One field of a form in the body.
+    FormField(form_field::Shape),
+    /// One field of a JSON body.
+    JsonField(json_field::Shape),
     /// AWS Signature Version 4.
     Sigv4(sigv4::Shape),
 }
@@ -211,7 +219,7 @@ mod tests {
     #[test]
     fn the_schema_lists_exactly_the_words_that_are_read() {
         let schema = schemars::schema_for!(Shape).to_value().to_string();
-        for kind in ["bearer", "basic", "header", "headers", "query", "sigv4"] {
+        for kind in ["bearer", "basic", "header", "headers", "query", "cookie", "path_segment", "form_field", "json_field", "sigv4"] {
             assert!(schema.contains(kind));
             assert_eq!(read(&format!("inject: {kind}")).is_ok(), BARE_WORDS.contains(&kind), "{kind}");
         }

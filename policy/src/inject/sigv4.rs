@@ -18,6 +18,9 @@ mod chunks;
 /// Keys, and the signing keys that are derived from them.
 mod keys;
 
+/// Actions that answer with a credential.
+mod minting;
+
 /// The signature in the query, for URLs that were signed beforehand.
 mod presigned;
 
@@ -62,18 +65,13 @@ pub struct Shape {
     /// `x-amz-content-sha256`: every service but S3. Default `1MiB`, at most `16MiB`.
     #[serde(default)]
     pub body_max: Size,
+    /// Actions that may be asked for although they answer with a credential, such as `[AssumeRole]`. Default: none of those that are known.
+    #[serde(default)]
+    pub mints: Vec<String>,
     /// What happens to a signature that the application sent. Default: `overwrite`. With `require_placeholder` its access key id must be
     /// the placeholder.
     #[serde(default)]
     pub existing: Existing,
-}
-
-impl Shape {
-    /// One service and region; the rest by default.
-    pub(super) fn of(service: &str, region: &str) -> Self {
-        let (services, regions) = (vec![service.to_owned()], vec![region.to_owned()]);
-        Self { services, regions, body_max: Size::default(), existing: Existing::default() }
-    }
 }
 
 /// [`Shape`] compiled.
@@ -81,13 +79,28 @@ impl Shape {
 pub struct Sigv4 {
     scopes: Scopes,
     body_bytes_max: usize,
+    /// `None` for our own calls, which may ask for whatever they are made for.
+    mints: Option<Vec<String>>,
     existing: Existing,
 }
 
 impl Sigv4 {
     pub(super) fn compile(shape: &Shape) -> Result<Self, Complaint> {
         let scopes = Scopes::compile(&shape.services, &shape.regions)?;
-        Ok(Self { scopes, body_bytes_max: shape.body_max.0, existing: shape.existing })
+        if let Some(unknown) = shape.mints.iter().find(|action| !minting::is_action(action)) {
+            return Err((
+                format!("`{unknown}` is no action that is refused"),
+                "remove it: `mints` names actions that answer with a credential".into(),
+            ));
+        }
+        Ok(Self { scopes, body_bytes_max: shape.body_max.0, mints: Some(shape.mints.clone()), existing: shape.existing })
+    }
+
+    /// For calls of our own.
+    pub(super) fn own(service: &str, region: &str) -> Result<Self, Complaint> {
+        let (services, regions) = (vec![service.to_owned()], vec![region.to_owned()]);
+        let scopes = Scopes::compile(&services, &regions)?;
+        Ok(Self { scopes, body_bytes_max: Size::default().0, mints: None, existing: Existing::Overwrite })
     }
 }
 
@@ -151,8 +164,9 @@ impl Inject for Sigv4 {
 
     fn body_bytes_max(&self, head: &Parts, authority: &str) -> Option<usize> {
         let named = head.headers.contains_key(&AMZ_CONTENT_SHA256);
-        let s3 = self.scopes.of(authority).is_ok_and(Scope::is_s3);
-        (!named && !s3).then_some(self.body_bytes_max)
+        let scope = self.scopes.of(authority).ok()?;
+        let reads = minting::reads_body(scope.service) || !named && !scope.is_s3();
+        reads.then_some(self.body_bytes_max)
     }
 
     fn act(&self, head: &mut Parts, rendered: &Rendered, sending: &Sending<'_>) -> Result<Payload, String> {
@@ -161,6 +175,9 @@ impl Inject for Sigv4 {
             return Err("the request's target has no path".to_owned());
         }
         let scope = self.scopes.of(sending.authority)?;
+        if let Some(mints) = &self.mints {
+            minting::refuse(head, scope, sending.body, mints)?;
+        }
         let signing = Signing::new(keys, scope, Stamp::of(sending.now));
         if presigned::stands_in(head) {
             return presigned::sign(head, &signing, sending);

@@ -15,7 +15,7 @@ pub struct Resigned {
 }
 
 impl Body {
-    /// This body, with its chunks signed on the way.
+    /// This body, with its chunks signed on the way. One that was to be signed already, and was not sent, is signed in this way instead.
     #[must_use]
     pub fn resigned(self, chunks: Box<Chunks>) -> Self {
         match self {

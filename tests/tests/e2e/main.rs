@@ -43,6 +43,9 @@ mod grants;
 /// A GitHub App.
 mod github;
 
+/// Slots that are no header.
+mod slots;
+
 /// AWS: signed by keygress, verified by moto.
 mod aws;
 

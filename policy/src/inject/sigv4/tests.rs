@@ -210,3 +210,37 @@ fn the_slots_of_the_signature_are_its_own() {
         assert_eq!(injection.owns_header(&name.parse().unwrap()), own, "{name}");
     }
 }
+
+#[test]
+fn an_action_that_answers_with_a_credential_is_refused_unless_the_policy_names_it() {
+    let ask = |more: &str, service: &str, uri: &str, target: Option<&str>, body: &[u8]| {
+        let injection = injection(&format!("sigv4: {{ services: [{service}], regions: [eu-west-1]{more} }}"));
+        let headers: Vec<(&str, &str)> = target.map(|target| ("x-amz-target", target)).into_iter().collect();
+        let rendered = injection.render(&aws_keys(None)).unwrap();
+        let mut sending = sending(Some(body));
+        sending.authority = "service.test";
+        injection.act(&mut head(uri, &headers), &rendered, &sending).map(drop)
+    };
+    let ecr = Some("AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken");
+    for (service, uri, target, body) in [
+        ("sts", "/", None, &b"Action=AssumeRole&Version=2011-06-15"[..]),
+        ("sts", "/", None, b"Version=2011-06-15&%41ction=%47etSessionToken"),
+        ("sts", "/", None, b"Action=assumerole"),
+        ("sts", "/?Action=GetFederationToken", None, b""),
+        ("sts", "/?Action=GetCallerIdentity", None, b"Action=AssumeRole"),
+        ("sts", "/", None, b""),
+        ("sts", "/", None, b"\xff"),
+        ("iam", "/", None, b"Action=CreateAccessKey&UserName=x"),
+        ("ecr", "/", ecr, b"{}"),
+    ] {
+        assert!(ask("", service, uri, target, body).is_err(), "{service} {uri} {body:?}");
+    }
+    assert_eq!(ask("", "sts", "/", None, b"Action=GetCallerIdentity&Version=2011-06-15"), Ok(()));
+    assert_eq!(ask("", "ecr", "/", Some("AmazonEC2ContainerRegistry_V20150921.DescribeImages"), b"{}"), Ok(()));
+    assert_eq!(ask(", mints: [AssumeRole]", "sts", "/", None, b"Action=AssumeRole"), Ok(()));
+    assert!(ask(", mints: [AssumeRole]", "sts", "/", None, b"Action=GetSessionToken").is_err());
+    assert_eq!(ask(", mints: [GetAuthorizationToken]", "ecr", "/", ecr, b"{}"), Ok(()));
+    assert!(complaint("sigv4: { services: [sts], regions: [eu-west-1], mints: [Everything] }").0.contains("no action that is refused"));
+    let sts = injection("sigv4: { services: [sts], regions: [eu-west-1] }");
+    assert!(sts.body_bytes_max(&head("/", &[("x-amz-content-sha256", EMPTY)]), "sts.test").is_some(), "what it asks is read in any case");
+}

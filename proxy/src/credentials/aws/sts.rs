@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use super::super::http::{Answer, Endpoint};
 use super::super::{Fetched, Purpose, Tools, file, purpose};
-use super::time_until;
 
 /// Where calls without a region are signed for.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -193,7 +192,8 @@ fn read(answer: &Answer) -> Result<Fetched, String> {
         file::check(text.as_bytes()).map_err(|fault| format!("gave a `{name}` that {fault}"))?;
         Ok::<&str, String>(text)
     };
-    let lifetime = time_until(needed("Expiration")?).ok_or("gave an `Expiration` that is no time of RFC 3339")?;
+    let expiration = needed("Expiration")?.parse().map_err(|_| "gave an `Expiration` that is no time of RFC 3339".to_owned())?;
+    let lifetime = answer.until(expiration);
     if lifetime.is_zero() {
         return Err("gave keys that have expired already".to_owned());
     }
