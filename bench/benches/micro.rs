@@ -10,6 +10,7 @@ use keygress::Policy;
 use keygress_bench::policy_of;
 use keygress_policy::decide::{Decision, Question};
 use keygress_policy::destination::{Host, Scheme};
+use keygress_policy::inject::Sending;
 use keygress_policy::material::{Material, Secret};
 use keygress_policy::problem::SourceFile;
 use keygress_policy::workload::{Caller, Process};
@@ -53,7 +54,8 @@ fn inject(c: &mut Criterion) {
     let rendered = credential.injection.render(&Material::Token(Secret::new(b"sk_live_0123456789abcdef".to_vec()))).unwrap();
     let request = Request::get("/v1/things-0/42").header("authorization", "Bearer theirs").header("accept", "*/*").body(()).unwrap();
     let (mut head, ()) = request.into_parts();
-    c.bench_function("inject bearer", |b| b.iter(|| credential.injection.act(black_box(&mut head), &rendered).unwrap()));
+    let sending = Sending { now: jiff::Timestamp::UNIX_EPOCH, authority: "api.example.com", body: Some(b"") };
+    c.bench_function("inject bearer", |b| b.iter(|| credential.injection.act(black_box(&mut head), &rendered, &sending).unwrap()));
 }
 
 fn load(c: &mut Criterion) {

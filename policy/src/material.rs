@@ -61,6 +61,8 @@ pub enum MaterialKind {
     Token,
     /// A user name and a password.
     UserPassword,
+    /// AWS keys, long-lived or of a session.
+    AwsKeys,
 }
 
 impl fmt::Display for MaterialKind {
@@ -68,6 +70,7 @@ impl fmt::Display for MaterialKind {
         f.write_str(match self {
             Self::Token => "a token",
             Self::UserPassword => "a user and a password",
+            Self::AwsKeys => "AWS keys",
         })
     }
 }
@@ -84,6 +87,15 @@ pub enum Material {
         /// The password.
         password: Secret,
     },
+    /// AWS keys: what signs, and the token that says of which session.
+    AwsKeys {
+        /// The access key id; not secret.
+        access_key_id: String,
+        /// The secret access key: it signs and never goes on the wire.
+        secret_access_key: Secret,
+        /// The session token of temporary keys: it goes on the wire.
+        session_token: Option<Secret>,
+    },
 }
 
 impl Material {
@@ -93,6 +105,7 @@ impl Material {
         match self {
             Self::Token(_) => MaterialKind::Token,
             Self::UserPassword { .. } => MaterialKind::UserPassword,
+            Self::AwsKeys { .. } => MaterialKind::AwsKeys,
         }
     }
 }

@@ -191,7 +191,12 @@ pub enum Holder {
     /// Everybody: static keys, which are the same for all.
     Shared,
     /// One task.
-    Task(std::sync::Arc<str>),
+    Task {
+        /// Its id.
+        id: std::sync::Arc<str>,
+        /// The workload that it is, where the policy knows one.
+        workload: Option<std::sync::Arc<str>>,
+    },
     /// One workload, outside any task.
     Workload(std::sync::Arc<str>),
 }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use http::HeaderMap;
 use http::request::Parts;
-use keygress_policy::inject::{Injection, strip};
+use keygress_policy::inject::{Injection, Sending, strip};
 use keygress_policy::material::{Material, Secret};
 
 struct Counting;
@@ -58,16 +58,18 @@ fn a_warm_credential_is_put_on_without_allocating() {
         let material = match injection.takes() {
             keygress_policy::material::MaterialKind::Token => Material::Token(secret),
             keygress_policy::material::MaterialKind::UserPassword => Material::UserPassword { user: "user".into(), password: secret },
+            keygress_policy::material::MaterialKind::AwsKeys => unreachable!("signatures are measured apart"),
         };
         let rendered = injection.render(&material).unwrap();
         let placeholder = Secret::new(b"placeholder".to_vec());
-        injection.act(&mut head(), &rendered).unwrap();
+        let sending = Sending { now: jiff::Timestamp::UNIX_EPOCH, authority: "api.test", body: Some(b"") };
+        injection.act(&mut head(), &rendered, &sending).unwrap();
 
         let mut head = head();
         let before = ALLOCATIONS.with(Cell::get);
         injection.admit(&head, Some(&placeholder)).unwrap();
         strip(&mut head, &[], Some(&injection));
-        injection.act(&mut head, &rendered).unwrap();
+        injection.act(&mut head, &rendered, &sending).unwrap();
         let after = ALLOCATIONS.with(Cell::get);
         assert_eq!(after - before, 0, "{shape}");
         assert!(head.headers.len() >= 3);

@@ -1,5 +1,11 @@
 //! Bodies: streamed both ways, never buffered; an idle limit; trailers only where they are let through.
 
+/// Bodies that are read before they are sent.
+mod whole;
+
+/// Bodies whose chunks are signed on the way.
+mod resigned;
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,6 +18,9 @@ use tokio::time::Sleep;
 
 use crate::scrub::{Sieve, Spoilt};
 use crate::worker::Serving;
+
+pub use resigned::Resigned;
+pub use whole::Unread;
 
 /// How long a body may stand still in either direction.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,6 +35,8 @@ pub enum Body {
     Text(Option<Bytes>),
     /// Somebody's bytes, passed on as they come.
     Stream(Box<Stream>),
+    /// Somebody's bytes, signed chunk by chunk.
+    Resigned(Box<Resigned>),
 }
 
 /// What happens to the trailers of a stream.
@@ -60,6 +71,8 @@ pub enum Broken {
     Transport(hyper::Error),
     /// Nothing came for the idle limit.
     Idle,
+    /// It is not the chunks that its head announced.
+    Chunks(&'static str),
     /// Its coding could not be taken off.
     Spoilt(Spoilt),
 }
@@ -69,6 +82,7 @@ impl std::fmt::Display for Broken {
         match self {
             Self::Transport(error) => error.fmt(f),
             Self::Idle => f.write_str("the body stood still for too long"),
+            Self::Chunks(why) => f.write_str(why),
             Self::Spoilt(Spoilt::Malformed) => f.write_str("the body is not in the coding that its head names"),
             Self::Spoilt(Spoilt::TooLarge) => f.write_str("the body comes to more than its coding may"),
         }
@@ -114,7 +128,7 @@ impl Body {
     /// Whether it can be sent a second time.
     #[must_use]
     pub fn is_replayable(&self) -> bool {
-        matches!(self, Self::Empty)
+        matches!(self, Self::Empty | Self::Text(Some(_)))
     }
 }
 
@@ -127,6 +141,7 @@ impl http_body::Body for Body {
             Self::Empty => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(text.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(stream) => stream.poll_frame(cx),
+            Self::Resigned(resigned) => resigned.poll_frame(cx),
         }
     }
 
@@ -135,6 +150,7 @@ impl http_body::Body for Body {
             Self::Empty => true,
             Self::Text(text) => text.is_none(),
             Self::Stream(stream) => stream.is_end_stream(),
+            Self::Resigned(resigned) => resigned.is_end_stream(),
         }
     }
 
@@ -143,6 +159,7 @@ impl http_body::Body for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Stream(stream) => stream.size_hint(),
+            Self::Resigned(resigned) => resigned.size_hint(),
         }
     }
 }

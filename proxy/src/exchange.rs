@@ -10,10 +10,11 @@ use std::time::Instant;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use keygress_policy::Rule;
 use keygress_policy::decide::{Connect, Decision, Denial, Grant, Question};
 use keygress_policy::destination::{Host, Scheme};
-use keygress_policy::inject::{SlotRefusal, strip};
+use keygress_policy::inject::{Payload, Sending, SlotRefusal, strip};
 use tokio::net::TcpStream;
 
 /// What a connection knows of its caller, and keeps from request to request.
@@ -22,7 +23,7 @@ pub mod line;
 /// What is written down of one request.
 mod record;
 
-use crate::body::Body;
+use crate::body::{Body, Unread};
 use crate::caller::RunningTask;
 use crate::credentials::{Ready, Source};
 use crate::forward::{self, Failed, Shelf, Target, head, upgrade};
@@ -99,12 +100,12 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     // put it on, send it
     let target = Target { scheme, host: &host, port, allow_ips: &grant.rule.allow_ips, http1_only: caller_upgrade.is_some() };
     let shelf = sight.shelf(line.pool(), grant.rule.index, &target)?;
-    let body = Body::request(body, &grant.rule.request_trailers);
-    let spare = use_of.may_replay(&body).then(|| head.clone());
+    let body = use_of.read(&head, &shelf, Body::request(body, &grant.rule.request_trailers)).await?;
+    let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
     let mut response = attempt(line, record, (&shelf, &target), &mut use_of, (head, body)).await?;
-    if let Some(head) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
+    if let Some(again) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
         use_of.renew().await?;
-        response = attempt(line, record, (&shelf, &target), &mut use_of, (head, Body::Empty)).await?;
+        response = attempt(line, record, (&shelf, &target), &mut use_of, again).await?;
     }
 
     // keep it from coming back
@@ -128,7 +129,7 @@ async fn attempt(
         if link.is_fresh() {
             use_of.confirm().await?;
         }
-        use_of.put_on(&mut head)?;
+        body = use_of.put_on(&mut head, body, shelf)?;
         record.sent(use_of);
         match forward::send(shelf, link, head, body).await {
             Ok(response) => return Ok(response),
@@ -242,19 +243,34 @@ impl<'g> Use<'g> {
         self.take_fresh().await
     }
 
-    fn put_on(&self, head: &mut Parts) -> Result<(), Refusal> {
-        let Some((credential, _, ready)) = &self.credential else { return Ok(()) };
-        credential.injection.act(head, &ready.rendered).map_err(|why| Refusal::new(Code::BadRequest, why))
+    /// Reads the body, where the credential signs or changes it.
+    async fn read(&self, head: &Parts, shelf: &Shelf, body: Body) -> Result<Body, Refusal> {
+        let Some((credential, _, _)) = &self.credential else { return Ok(body) };
+        match credential.injection.body_bytes_max(head, shelf.authority()) {
+            Some(bytes_max) => body.whole(bytes_max).await.map_err(|unread| not_read(&unread)),
+            None => Ok(body),
+        }
+    }
+
+    /// Puts the credential on the head, and on the body where it signs or changes that.
+    fn put_on(&self, head: &mut Parts, body: Body, shelf: &Shelf) -> Result<Body, Refusal> {
+        let Some((credential, _, ready)) = &self.credential else { return Ok(body) };
+        let sending = Sending { now: Timestamp::now(), authority: shelf.authority(), body: body.bytes() };
+        let payload = credential.injection.act(head, &ready.rendered, &sending).map_err(|why| Refusal::new(Code::BadRequest, why))?;
+        Ok(match payload {
+            Payload::AsItCame => body,
+            Payload::Resigned(chunks) => body.resigned(chunks),
+        })
     }
 
     fn ready(&self) -> Option<&Ready> {
         self.credential.as_ref().map(|(_, _, ready)| &**ready)
     }
 
-    /// A 401 is answered with a fresh value where the provider can mint one and the request can be sent again as it was.
-    fn may_replay(&self, body: &Body) -> bool {
+    /// A 401 is answered with a fresh value where the provider can mint one, and the request is sent again as it was.
+    fn may_renew(&self) -> bool {
         use keygress_policy::Source as _;
-        body.is_replayable() && self.credential.as_ref().is_some_and(|(credential, _, _)| !credential.source.is_static())
+        self.credential.as_ref().is_some_and(|(credential, _, _)| !credential.source.is_static())
     }
 
     async fn renew(&mut self) -> Result<(), Refusal> {
@@ -337,8 +353,16 @@ fn no_credential(grant: &Grant<'_, Source>, unavailable: crate::credentials::Una
         .retry_after(unavailable.retry_after)
 }
 
+fn not_read(unread: &Unread) -> Refusal {
+    match unread {
+        Unread::TooLarge(bytes_max) => Refusal::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", bytes_max / 1024)),
+        Unread::Broken(_) => Refusal::new(Code::BadRequest, "the body ended early"),
+    }
+}
+
 fn slot_refused(grant: &Grant<'_, Source>, refusal: SlotRefusal) -> Refusal {
     let detail = match refusal {
+        SlotRefusal::Unreadable(why) => return Refusal::new(Code::BadRequest, why).by_rule(&grant.rule.name),
         SlotRefusal::Occupied => "the slot must be empty, and the application filled it",
         SlotRefusal::NotThePlaceholder => "the slot must hold this task's placeholder",
     };

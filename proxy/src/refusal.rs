@@ -85,6 +85,8 @@ codes! {
     Ambiguous = "ambiguous_credentials", FORBIDDEN, "Two rules put different credentials on this request", "Ask the owner of the policy to make these rules disjoint; retrying will not help.";
     /// The injected slot already holds something, or not the placeholder.
     SlotRefused = "slot_refused", FORBIDDEN, "The application's own credential is refused", "Send the placeholder, or nothing, where keygress puts the credential.";
+    /// The body is larger than what may be held to sign or change it.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large to be signed", "Name its hash in `x-amz-content-sha256` where the service takes it, or ask the owner of the policy for a larger `body_max`.";
     /// A rate limit.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "The rule's rate is used up", "Slow down; try again later.";
     /// No credential now.

@@ -13,6 +13,7 @@ use keygress::credentials::{Credentials, Holder};
 use keygress::metrics::Metrics;
 use keygress_policy::decide::{Decision, Question};
 use keygress_policy::destination::{Host, Scheme};
+use keygress_policy::inject::Sending;
 use keygress_policy::problem::SourceFile;
 use keygress_policy::workload::{Caller, Process};
 
@@ -73,6 +74,7 @@ async fn warm_decide_ready_and_inject_allocate_nothing() {
     let host = Host::parse("api.example.com").unwrap();
     let request = Request::get("/v1/things/42").header("authorization", "Bearer theirs").header("accept", "*/*").body(()).unwrap();
     let (mut head, ()) = request.into_parts();
+    let sending = Sending { now: jiff::Timestamp::UNIX_EPOCH, authority: "api.example.com", body: Some(b"") };
     let mut before = 0;
     for round in 0..=100 {
         // The first round is for what a thread sets up once.
@@ -83,7 +85,7 @@ async fn warm_decide_ready_and_inject_allocate_nothing() {
             Question { workloads: &workloads, scheme: Scheme::Https, host: &host, port: 443, method: &Method::GET, path: head.uri.path() };
         let Decision::Grant(grant) = policy.decide(&question) else { panic!("denied") };
         let ready = slot.ready().unwrap();
-        grant.credential.unwrap().injection.act(&mut head, &ready.rendered).unwrap();
+        grant.credential.unwrap().injection.act(&mut head, &ready.rendered, &sending).unwrap();
     }
     assert_eq!(allocations() - before, 0);
     assert_eq!(head.headers.get("authorization").unwrap(), "Bearer sk_live_0123456789");

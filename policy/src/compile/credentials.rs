@@ -190,6 +190,7 @@ fn only_to<S>(named: &Named<CredentialEntry<S>>, check: &mut Check) -> Option<Ve
             }
         }
     }
+    hosts.sort();
     (hosts.len() == list.value.len()).then_some(hosts)
 }
 

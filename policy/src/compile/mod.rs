@@ -70,7 +70,7 @@ pub struct Credential<S> {
     pub source: S,
     /// How it goes on the wire.
     pub injection: Injection,
-    /// The destinations that it may ever reach.
+    /// The destinations that it may ever reach, sorted.
     pub only_to: Vec<HostPattern>,
     /// The stand-in that the application holds.
     pub placeholder: Option<Placeholder>,

@@ -193,13 +193,23 @@ fn credential<S: Source>(
     let index = known.credentials.find("credential", "unknown_credential", &name.value, named.at(name), check)?;
     let credential = known.credentials.kept.get(index)?;
     let host = &upstream?.host;
-    if !credential.only_to.iter().any(|pattern| pattern.covers(host)) {
+    if credential.only_to.binary_search(host).is_err() && !credential.only_to.iter().any(|pattern| pattern.covers(host)) {
         let reach: Vec<String> = credential.only_to.iter().map(|host| format!("`{host}`")).collect();
         check.error(
             "outside_only_to",
             named.at(name),
             format!("rule `{}` sends `{}` to `{host}`, but it may only reach {}", named.name, name.value, reach.join(", ")),
             format!("add `{host}` to `only_to` of `{}`, or use another credential", name.value),
+        );
+        return None;
+    }
+    // A wildcard has no credential, and without one the port does not matter.
+    if let Some((message, help)) = credential.injection.misplaced(&host.to_string()) {
+        check.error(
+            "misplaced_injection",
+            named.at(name),
+            format!("rule `{}` cannot put `{}` on: {message}", named.name, name.value),
+            help,
         );
         return None;
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::bearer::after_scheme;
-use super::{Existing, Inject, Rendered, rendered, slot};
+use super::{Existing, Inject, Payload, Rendered, Sending, rendered, slot};
 use crate::material::{Material, MaterialKind, Secret};
 
 /// Puts a user and a password into `Authorization` as `Basic …`.
@@ -71,8 +71,8 @@ impl Inject for Basic {
         let value = Zeroizing::new(["Basic ", encoded.as_str()].concat());
         Ok(Rendered {
             headers: vec![(AUTHORIZATION, rendered::sensitive(value.as_bytes())?)],
-            query: None,
             needles: vec![Secret::new(password.expose().to_vec()), Secret::new(encoded.as_bytes().to_vec())],
+            ..Rendered::default()
         })
     }
 
@@ -92,7 +92,7 @@ impl Inject for Basic {
             })
     }
 
-    fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String> {
+    fn act(&self, head: &mut Parts, rendered: &Rendered, _: &Sending<'_>) -> Result<Payload, String> {
         slot::replace(&mut head.headers, std::iter::once(&AUTHORIZATION), rendered)
     }
 }
@@ -100,7 +100,7 @@ impl Inject for Basic {
 #[cfg(test)]
 mod tests {
     use super::super::SlotRefusal;
-    use super::super::tests::{head, injection, user_password};
+    use super::super::tests::{head, injection, sending, user_password};
     use super::*;
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         let mut head = head("/", &[("authorization", "Bearer mine")]);
         let injection = injection("basic");
         let rendered = injection.render(&user_password("Aladdin", "open sesame")).unwrap();
-        injection.act(&mut head, &rendered).unwrap();
+        injection.act(&mut head, &rendered, &sending()).unwrap();
         // The example of RFC 7617 § 2.
         assert_eq!(head.headers["authorization"], "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         assert!(head.headers["authorization"].is_sensitive());

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Existing, Inject, Rendered, rendered, slot};
+use super::{Existing, Inject, Payload, Rendered, Sending, rendered, slot};
 use crate::material::{Material, MaterialKind, Secret};
 
 /// Puts a token into `Authorization` as `Bearer TOKEN`.
@@ -59,8 +59,8 @@ impl Inject for Bearer {
         let value = Zeroizing::new([b"Bearer ", token.expose()].concat());
         Ok(Rendered {
             headers: vec![(AUTHORIZATION, rendered::sensitive(&value)?)],
-            query: None,
             needles: vec![Secret::new(token.expose().to_vec())],
+            ..Rendered::default()
         })
     }
 
@@ -74,7 +74,7 @@ impl Inject for Bearer {
             .is_some_and(|token| placeholder.is(token))
     }
 
-    fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String> {
+    fn act(&self, head: &mut Parts, rendered: &Rendered, _: &Sending<'_>) -> Result<Payload, String> {
         slot::replace(&mut head.headers, std::iter::once(&AUTHORIZATION), rendered)
     }
 }
@@ -91,7 +91,7 @@ pub(super) fn after_scheme<'v>(value: &'v [u8], scheme: &[u8]) -> Option<&'v [u8
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{head, injection, token};
+    use super::super::tests::{head, injection, sending, token};
     use super::super::{Injection, SlotRefusal};
     use super::*;
 
@@ -103,7 +103,7 @@ mod tests {
     fn the_token_goes_into_authorization() {
         let mut head = head("/", &[("authorization", "Basic mine"), ("authorization", "Bearer mine"), ("x", "y")]);
         let injection = bearer("overwrite");
-        injection.act(&mut head, &injection.render(&token("T0")).unwrap()).unwrap();
+        injection.act(&mut head, &injection.render(&token("T0")).unwrap(), &sending()).unwrap();
         assert_eq!(head.headers.get_all("authorization").iter().collect::<Vec<_>>(), ["Bearer T0"]);
         assert!(head.headers["authorization"].is_sensitive());
         assert_eq!(head.headers["x"], "y");

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::slot::HeaderSlot;
-use super::{Complaint, Existing, Inject, Rendered, headers, slot};
+use super::{Complaint, Existing, Inject, Payload, Rendered, Sending, headers, slot};
 use crate::material::{Material, MaterialKind, Secret};
 
 /// Puts a secret into one header.
@@ -62,7 +62,7 @@ impl Inject for Header {
     }
 
     fn render(&self, material: &Material) -> Result<Rendered, String> {
-        Ok(Rendered { headers: vec![self.slot.render(material)?], query: None, needles: headers::needles(material)? })
+        Ok(Rendered { headers: vec![self.slot.render(material)?], needles: headers::needles(material)?, ..Rendered::default() })
     }
 
     fn occupied(&self, head: &Parts) -> bool {
@@ -73,21 +73,21 @@ impl Inject for Header {
         self.slot.holds(&head.headers, placeholder)
     }
 
-    fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String> {
+    fn act(&self, head: &mut Parts, rendered: &Rendered, _: &Sending<'_>) -> Result<Payload, String> {
         slot::replace(&mut head.headers, std::iter::once(&self.slot.name), rendered)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{complaint, head, injection, token, user_password};
+    use super::super::tests::{complaint, head, injection, sending, token, user_password};
     use super::*;
 
     #[test]
     fn the_secret_stands_in_its_template() {
         let injection = injection("header: { name: Authorization, value: 'token {token}' }");
         let mut head = head("/", &[("authorization", "Bearer mine"), ("Authorization", "again")]);
-        injection.act(&mut head, &injection.render(&token("T0")).unwrap()).unwrap();
+        injection.act(&mut head, &injection.render(&token("T0")).unwrap(), &sending()).unwrap();
         assert_eq!(head.headers.get_all("authorization").iter().collect::<Vec<_>>(), ["token T0"]);
         assert!(head.headers["authorization"].is_sensitive());
     }
@@ -96,7 +96,7 @@ mod tests {
     fn an_upstream_that_reads_underscores_as_hyphens_sees_ours_alone() {
         let injection = injection("header: { name: x-api-key }");
         let mut head = head("/", &[("x_api_key", "mine"), ("x-api_key", "mine"), ("X-API-Key", "mine")]);
-        injection.act(&mut head, &injection.render(&token("T0")).unwrap()).unwrap();
+        injection.act(&mut head, &injection.render(&token("T0")).unwrap(), &sending()).unwrap();
         assert_eq!(head.headers.len(), 1);
         assert_eq!(head.headers["x-api-key"], "T0");
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::slot::{self, HeaderSlot};
 use super::template::Variable;
-use super::{Complaint, Existing, Inject, Rendered};
+use super::{Complaint, Existing, Inject, Payload, Rendered, Sending};
 use crate::material::{Material, MaterialKind, Secret};
 
 /// How many headers one injection may set.
@@ -76,6 +76,7 @@ pub(super) fn needles(material: &Material) -> Result<Vec<Secret>, String> {
     let secret = match material {
         Material::Token(token) => token,
         Material::UserPassword { password, .. } => password,
+        Material::AwsKeys { .. } => return Err("AWS keys sign, they do not stand in a header".to_owned()),
     };
     if secret.is_empty() {
         return Err("it is empty".to_owned());
@@ -102,7 +103,7 @@ impl Inject for Headers {
 
     fn render(&self, material: &Material) -> Result<Rendered, String> {
         let headers = self.slots.iter().map(|slot| slot.render(material)).collect::<Result<_, _>>()?;
-        Ok(Rendered { headers, query: None, needles: needles(material)? })
+        Ok(Rendered { headers, needles: needles(material)?, ..Rendered::default() })
     }
 
     fn occupied(&self, head: &Parts) -> bool {
@@ -113,14 +114,14 @@ impl Inject for Headers {
         self.slots.iter().all(|slot| slot.holds(&head.headers, placeholder))
     }
 
-    fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String> {
+    fn act(&self, head: &mut Parts, rendered: &Rendered, _: &Sending<'_>) -> Result<Payload, String> {
         slot::replace(&mut head.headers, self.slots.iter().map(|slot| &slot.name), rendered)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{complaint, head, injection, token, user_password};
+    use super::super::tests::{complaint, head, injection, sending, token, user_password};
     use super::*;
 
     #[test]
@@ -128,7 +129,7 @@ mod tests {
         let injection =
             injection("headers: { set: { cf-access-client-id: '{user}', cf-access-client-secret: '{password}', x-org: acme } }");
         let mut head = head("/", &[("x-org", "mine"), ("x-org", "mine"), ("cf_access_client_id", "mine")]);
-        injection.act(&mut head, &injection.render(&user_password("id", "pw")).unwrap()).unwrap();
+        injection.act(&mut head, &injection.render(&user_password("id", "pw")).unwrap(), &sending()).unwrap();
         assert_eq!(head.headers.len(), 3);
         assert_eq!(
             (&head.headers["cf-access-client-id"], &head.headers["cf-access-client-secret"], &head.headers["x-org"]),

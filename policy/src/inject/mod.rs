@@ -21,6 +21,15 @@ mod headers;
 /// One key of the query.
 mod query;
 
+/// AWS Signature Version 4.
+mod sigv4;
+
+/// What an injection may know of a request beside its head, and what becomes of the body.
+mod sending;
+
+/// How much of a body may be held.
+mod size;
+
 /// Header slots: what the five have in common.
 mod slot;
 
@@ -40,7 +49,9 @@ mod strip;
 mod shape;
 
 pub use rendered::Rendered;
+pub use sending::{Payload, Sending};
 pub use shape::{Existing, Kind, Shape};
+pub use sigv4::Chunks;
 pub use strip::strip;
 
 use crate::material::{Material, MaterialKind, Secret};
@@ -58,6 +69,8 @@ pub enum Injection {
     Headers(headers::Headers),
     /// One key of the query.
     Query(query::Query),
+    /// AWS Signature Version 4.
+    Sigv4(sigv4::Sigv4),
 }
 
 /// A message and the help that goes with it, in the words of the YAML.
@@ -70,6 +83,8 @@ pub enum SlotRefusal {
     Occupied,
     /// `require_placeholder` and the slot is empty, occupied twice, or holds something else.
     NotThePlaceholder,
+    /// What stands there can be read in more than one way; the sentence says how.
+    Unreadable(&'static str),
 }
 
 /// What every injection does; one file implements it for one injection.
@@ -95,8 +110,23 @@ trait Inject {
     /// Whether the slot holds exactly this placeholder, once.
     fn holds(&self, head: &Parts, placeholder: &Secret) -> bool;
 
+    /// Why what stands in the slots cannot be read in one way only.
+    fn unreadable(&self, _head: &Parts) -> Option<&'static str> {
+        None
+    }
+
+    /// Why it cannot be put on requests to this authority, as (message, help): asked when the policy is compiled.
+    fn misplaced(&self, _authority: &str) -> Option<Complaint> {
+        None
+    }
+
+    /// The most bytes of the body that it reads; `None` where the body streams past it.
+    fn body_bytes_max(&self, _head: &Parts, _authority: &str) -> Option<usize> {
+        None
+    }
+
     /// Replaces every occurrence of the slot.
-    fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String>;
+    fn act(&self, head: &mut Parts, rendered: &Rendered, sending: &Sending<'_>) -> Result<Payload, String>;
 }
 
 impl Injection {
@@ -111,7 +141,16 @@ impl Injection {
             Kind::Header(shape) => Self::Header(header::Header::compile(shape)?),
             Kind::Headers(shape) => Self::Headers(headers::Headers::compile(shape)?),
             Kind::Query(shape) => Self::Query(query::Query::compile(shape)?),
+            Kind::Sigv4(shape) => Self::Sigv4(sigv4::Sigv4::compile(shape)?),
         })
+    }
+
+    /// Signs for one service of AWS in one region, for calls of our own.
+    ///
+    /// # Errors
+    /// Where these are no names of AWS.
+    pub fn sigv4(service: &str, region: &str) -> Result<Self, Complaint> {
+        sigv4::Sigv4::compile(&sigv4::Shape::of(service, region)).map(Self::Sigv4)
     }
 
     /// The YAML key, such as `bearer`.
@@ -123,6 +162,7 @@ impl Injection {
             Self::Header(_) => "header",
             Self::Headers(_) => "headers",
             Self::Query(_) => "query",
+            Self::Sigv4(_) => "sigv4",
         }
     }
 
@@ -133,6 +173,7 @@ impl Injection {
             Self::Header(header) => header,
             Self::Headers(headers) => headers,
             Self::Query(query) => query,
+            Self::Sigv4(sigv4) => sigv4,
         }
     }
 
@@ -171,6 +212,9 @@ impl Injection {
     /// [`SlotRefusal`], by the credential's [`Existing`] mode. Without a task there is no placeholder, so `require_placeholder` refuses.
     pub fn admit(&self, head: &Parts, placeholder: Option<&Secret>) -> Result<(), SlotRefusal> {
         let inner = self.inner();
+        if let Some(why) = inner.unreadable(head) {
+            return Err(SlotRefusal::Unreadable(why));
+        }
         match inner.existing() {
             Existing::Overwrite => Ok(()),
             Existing::IfAbsent if inner.occupied(head) => Err(SlotRefusal::Occupied),
@@ -182,13 +226,26 @@ impl Injection {
         }
     }
 
+    /// Why it cannot be put on requests to this authority (`host`, or `host:port`), as (message, help).
+    #[must_use]
+    pub fn misplaced(&self, authority: &str) -> Option<Complaint> {
+        self.inner().misplaced(authority)
+    }
+
+    /// The most bytes of this request's body that [`Injection::act`] must be handed, whole; `None` where the body streams past.
+    #[must_use]
+    pub fn body_bytes_max(&self, head: &Parts, authority: &str) -> Option<usize> {
+        self.inner().body_bytes_max(head, authority)
+    }
+
     /// Puts the credential on: whatever stood in the slot is gone afterwards. Header slots allocate nothing where the head has
     /// spare capacity; a query key builds the URI anew. `rendered` comes from this injection's own [`Injection::render`].
     ///
     /// # Errors
-    /// Where the URI cannot carry it, there are too many headers, or `rendered` is another injection's; the head is then unchanged.
-    pub fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String> {
-        self.inner().act(head, rendered)
+    /// Where the URI or the body cannot carry it, there are too many headers, or `rendered` is another injection's; the head is then
+    /// unchanged.
+    pub fn act(&self, head: &mut Parts, rendered: &Rendered, sending: &Sending<'_>) -> Result<Payload, String> {
+        self.inner().act(head, rendered, sending)
     }
 }
 

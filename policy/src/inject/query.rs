@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Complaint, Existing, Inject, Rendered, pairs, rendered};
+use super::{Complaint, Existing, Inject, Payload, Rendered, Sending, pairs, rendered};
 use crate::material::{Material, MaterialKind, Secret};
 
 /// All but the unreserved characters of RFC 3986 are encoded.
-const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Puts a token into one key of the query. URLs end up in the logs of upstreams: prefer a header where the service takes one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -73,7 +73,8 @@ impl Inject for Query {
         if !token.is(encoded.as_bytes()) {
             needles.push(Secret::new(encoded.as_bytes().to_vec()));
         }
-        Ok(Rendered { headers: Vec::new(), query: Some((self.key.clone(), Secret::new(encoded.as_bytes().to_vec()))), needles })
+        let query = Some((self.key.clone(), Secret::new(encoded.as_bytes().to_vec())));
+        Ok(Rendered { query, needles, ..Rendered::default() })
     }
 
     fn occupied(&self, head: &Parts) -> bool {
@@ -88,7 +89,7 @@ impl Inject for Query {
         }
     }
 
-    fn act(&self, head: &mut Parts, rendered: &Rendered) -> Result<(), String> {
+    fn act(&self, head: &mut Parts, rendered: &Rendered, _: &Sending<'_>) -> Result<Payload, String> {
         let Some((key, value)) = rendered.query.as_ref().filter(|(key, _)| *key == self.key) else {
             return Err("the credential was rendered for another injection".to_owned());
         };
@@ -106,19 +107,19 @@ impl Inject for Query {
         }
         query.extend([key, "=", value]);
         head.uri = pairs::with_query(&head.uri, &query)?;
-        Ok(())
+        Ok(Payload::AsItCame)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{complaint, head, injection, token};
+    use super::super::tests::{complaint, head, injection, sending, token};
     use super::*;
 
     fn sent(uri: &str) -> String {
         let injection = injection("query: { key: key }");
         let mut head = head(uri, &[]);
-        injection.act(&mut head, &injection.render(&token("a b+/é=")).unwrap()).unwrap();
+        injection.act(&mut head, &injection.render(&token("a b+/é=")).unwrap(), &sending()).unwrap();
         head.uri.to_string()
     }
 
@@ -135,12 +136,12 @@ mod tests {
         let rendered = injection.render(&token("t")).unwrap();
         for uri in ["*", "h.test:443"] {
             let mut head = head(uri, &[]);
-            assert!(injection.act(&mut head, &rendered).is_err());
+            assert!(injection.act(&mut head, &rendered, &sending()).is_err());
             assert_eq!(head.uri, uri);
         }
         let long = format!("/?a={}", "x".repeat(65_500));
         let mut head = head(&long, &[]);
-        assert!(injection.act(&mut head, &injection.render(&token(&"y".repeat(100))).unwrap()).is_err());
+        assert!(injection.act(&mut head, &injection.render(&token(&"y".repeat(100))).unwrap(), &sending()).is_err());
         assert_eq!(head.uri, long.as_str());
     }
 

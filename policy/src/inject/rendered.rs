@@ -1,13 +1,16 @@
 use http::{HeaderName, HeaderValue};
 
+use super::sigv4::Keys;
 use crate::material::Secret;
 
 /// Material rendered for one injection: made when the material is fetched, so that a request only clones reference counts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Rendered {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// The key, and its percent-encoded value.
     pub(super) query: Option<(String, Secret)>,
+    /// What signs.
+    pub(super) aws: Option<Keys>,
     /// What must not come back.
     pub(super) needles: Vec<Secret>,
 }

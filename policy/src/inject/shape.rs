@@ -6,7 +6,7 @@ use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, MapAccess, VariantAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::{basic, bearer, header, headers, query};
+use super::{basic, bearer, header, headers, query, sigv4};
 
 /// How a credential goes on the wire: `inject: bearer`, or `inject: { header: { name: x-api-key } }`. The bare word will do
 /// wherever the injection has no key that must be said.
@@ -27,6 +27,8 @@ pub enum Kind {
     Headers(headers::Shape),
     /// One key of the query.
     Query(query::Shape),
+    /// AWS Signature Version 4.
+    Sigv4(sigv4::Shape),
 }
 
 /// What happens to what the application itself sent in the injected slot. What it sent never reaches the upstream.
@@ -208,8 +210,8 @@ mod tests {
 
     #[test]
     fn the_schema_lists_exactly_the_words_that_are_read() {
-        let schema = serde_saphyr::to_string(&schemars::schema_for!(Shape)).unwrap();
-        for kind in ["bearer", "basic", "header", "headers", "query"] {
+        let schema = schemars::schema_for!(Shape).to_value().to_string();
+        for kind in ["bearer", "basic", "header", "headers", "query", "sigv4"] {
             assert!(schema.contains(kind));
             assert_eq!(read(&format!("inject: {kind}")).is_ok(), BARE_WORDS.contains(&kind), "{kind}");
         }

@@ -5,7 +5,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::template::{Template, Variable};
-use super::{Complaint, Existing, Rendered, rendered};
+use super::{Complaint, Existing, Payload, Rendered, rendered};
 use crate::material::{Material, MaterialKind, Secret};
 
 /// Headers that frame the message, name its destination or belong to one hop: no credential can stand there.
@@ -121,7 +121,7 @@ pub(super) fn replace<'s>(
     headers: &mut HeaderMap,
     slots: impl ExactSizeIterator<Item = &'s HeaderName>,
     rendered: &Rendered,
-) -> Result<(), String> {
+) -> Result<Payload, String> {
     let count = slots.len();
     if rendered.headers.len() != count || !slots.zip(&rendered.headers).all(|(slot, (name, _))| slot == name) {
         return Err("the credential was rendered for another injection".to_owned());
@@ -133,7 +133,7 @@ pub(super) fn replace<'s>(
         }
         headers.try_insert(name.clone(), value.clone()).map_err(|_| "the request has too many headers".to_owned())?;
     }
-    Ok(())
+    Ok(Payload::AsItCame)
 }
 
 #[cfg(test)]

@@ -22,12 +22,25 @@ pub(super) fn complaint(yaml: &str) -> Complaint {
     Injection::compile(&serde_saphyr::from_str(yaml).unwrap()).unwrap_err()
 }
 
+/// A request to `h.test` without a body, at 2026-01-01T00:00:00Z.
+pub(super) fn sending() -> Sending<'static> {
+    Sending { now: jiff::Timestamp::constant(1_767_225_600, 0), authority: "h.test", body: Some(b"") }
+}
+
 pub(super) fn token(text: &str) -> Material {
     Material::Token(Secret::new(text.into()))
 }
 
 pub(super) fn user_password(user: &str, password: &str) -> Material {
     Material::UserPassword { user: user.into(), password: Secret::new(password.into()) }
+}
+
+pub(super) fn aws_keys(session_token: Option<&str>) -> Material {
+    Material::AwsKeys {
+        access_key_id: "AKIDEXAMPLE".into(),
+        secret_access_key: Secret::new(b"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_vec()),
+        session_token: session_token.map(|token| Secret::new(token.into())),
+    }
 }
 
 const SHAPES: [&str; 6] = [
@@ -47,6 +60,7 @@ fn material(injection: &Injection) -> Material {
     match injection.takes() {
         MaterialKind::Token => token("T0"),
         MaterialKind::UserPassword => user_password("U0", "P0"),
+        MaterialKind::AwsKeys => aws_keys(None),
     }
 }
 
@@ -57,7 +71,7 @@ fn what_is_rendered_for_another_injection_is_refused_and_nothing_changes() {
         for other in SHAPES.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| injection(other)) {
             let rendered = other.render(&material(&other)).unwrap();
             let mut changed = head("/?a=1", &[("x", "y")]);
-            if ours.act(&mut changed, &rendered).is_err() {
+            if ours.act(&mut changed, &rendered, &sending()).is_err() {
                 assert_eq!((changed.uri.to_string().as_str(), changed.headers.len()), ("/?a=1", 1));
             } else {
                 assert!(changed.headers.contains_key("authorization"), "both set `authorization` alone");
@@ -73,7 +87,7 @@ fn nothing_prints_the_material() {
         let rendered = injection.render(&material(&injection)).unwrap();
         let mut head = head("/", &[]);
         if injection.kind() != "query" {
-            injection.act(&mut head, &rendered).unwrap();
+            injection.act(&mut head, &rendered, &sending()).unwrap();
         }
         let printed = format!("{rendered:?} {:?}", head.headers);
         assert!(!printed.contains("T0") && !printed.contains("P0"), "{printed}");
@@ -126,7 +140,7 @@ proptest! {
             head.headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         let before = head.clone();
-        injection.act(&mut head, &rendered).unwrap();
+        injection.act(&mut head, &rendered, &sending()).unwrap();
 
         let slots: Vec<_> = head.headers.iter().filter(|(name, _)| injection.owns_header(name)).collect();
         prop_assert_eq!(slots.len(), rendered.headers.len());

@@ -18,6 +18,21 @@ pub enum Provider {
     Exec(Keys),
     #[serde(rename = "oauth2_client_credentials")]
     OAuth2ClientCredentials(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    #[serde(rename = "oauth2_refresh_token")]
+    OAuth2RefreshToken(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    #[serde(rename = "oauth2_jwt_bearer")]
+    OAuth2JwtBearer(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    #[serde(rename = "oauth2_token_exchange")]
+    OAuth2TokenExchange(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    SelfSignedJwt(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    Openbao(Keys),
+    GcpWorkloadIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    GcpMetadata(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AzureManagedIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    KubernetesToken(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    GithubApp(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AwsWebIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AwsAssumeRole(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
 }
 
 impl Source for Provider {
@@ -27,19 +42,38 @@ impl Source for Provider {
             Self::Environment(_) => "environment",
             Self::Exec(_) => "exec",
             Self::OAuth2ClientCredentials(_) => "oauth2_client_credentials",
+            Self::OAuth2RefreshToken(_) => "oauth2_refresh_token",
+            Self::OAuth2JwtBearer(_) => "oauth2_jwt_bearer",
+            Self::OAuth2TokenExchange(_) => "oauth2_token_exchange",
+            Self::SelfSignedJwt(_) => "self_signed_jwt",
+            Self::Openbao(_) => "openbao",
+            Self::GcpWorkloadIdentity(_) => "gcp_workload_identity",
+            Self::GcpMetadata(_) => "gcp_metadata",
+            Self::AzureManagedIdentity(_) => "azure_managed_identity",
+            Self::KubernetesToken(_) => "kubernetes_token",
+            Self::GithubApp(_) => "github_app",
+            Self::AwsWebIdentity(_) => "aws_web_identity",
+            Self::AwsAssumeRole(_) => "aws_assume_role",
         }
     }
 
     fn yields(&self) -> MaterialKind {
         match self {
             Self::File(keys) if keys.get("user").is_some() => MaterialKind::UserPassword,
+            Self::File(keys) if keys.get("access_key_id").is_some() => MaterialKind::AwsKeys,
+            Self::Exec(keys) if keys["yields"] == "aws_keys" => MaterialKind::AwsKeys,
             Self::Exec(keys) if keys["yields"] == "user_password" => MaterialKind::UserPassword,
+            Self::Openbao(keys) if keys.get("user_field").is_some() => MaterialKind::UserPassword,
+            Self::AwsWebIdentity(_) | Self::AwsAssumeRole(_) => MaterialKind::AwsKeys,
             _ => MaterialKind::Token,
         }
     }
 
     fn is_static(&self) -> bool {
-        matches!(self, Self::File(_) | Self::Environment(_))
+        match self {
+            Self::Openbao(keys) => keys["secret"].get("dynamic").is_none(),
+            _ => matches!(self, Self::File(_) | Self::Environment(_)),
+        }
     }
 
     fn complaints(&self) -> Vec<(String, String)> {

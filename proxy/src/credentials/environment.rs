@@ -4,7 +4,7 @@ use keygress_policy::material::{Material, MaterialKind, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Fetched, Provider, Tools, Work, file};
+use super::{Fetched, Provider, Purpose, Tools, Work, file};
 
 static WARNING: Once = Once::new();
 
@@ -35,8 +35,8 @@ impl Provider for Environment {
         vec![&self.0]
     }
 
-    fn fetch<'a>(&'a self, _: &'a Tools) -> Work<'a, Result<Fetched, String>> {
-        Box::pin(async { Ok(Fetched { material: Material::Token(read(&self.0)?), lifetime: None }) })
+    fn fetch<'a>(&'a self, _: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
+        Box::pin(async { Ok(Fetched { material: Material::Token(read(&self.0)?), lifetime: None, handle: None }) })
     }
 }
 

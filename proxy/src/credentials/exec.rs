@@ -2,7 +2,7 @@ use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use keygress_policy::material::{Material, MaterialKind, Secret};
 use rustix::process::{Pid, Signal, kill_process_group};
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::wire::{Seconds, SecretText};
-use super::{Fetched, Provider, Tools, Work, file};
+use super::{Fetched, Provider, Purpose, Tools, Work, aws, file};
 
 /// The largest output, in bytes.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
@@ -24,7 +24,8 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// A program that prints the credential as one JSON object: `token`, or `user` and `password`; and `expires_in` (seconds) or
-/// `expires_at` (RFC 3339), without which it is refused.
+/// `expires_at` (RFC 3339), without which it is refused. With `yields: aws_keys` it is what AWS calls a `credential_process`: it prints
+/// `Version` 1, `AccessKeyId`, `SecretAccessKey`, `SessionToken` and `Expiration`.
 ///
 /// It runs without a shell, with `PATH` and `HOME` as its whole environment, nothing on its standard input and at most 64 KiB of
 /// output. What it writes to standard error is not kept.
@@ -54,6 +55,8 @@ enum Yields {
     Token,
     /// A user and a password.
     UserPassword,
+    /// AWS keys, as a `credential_process` of AWS prints them.
+    AwsKeys,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +104,7 @@ impl Provider for Exec {
         match self.yields {
             Yields::Token => MaterialKind::Token,
             Yields::UserPassword => MaterialKind::UserPassword,
+            Yields::AwsKeys => MaterialKind::AwsKeys,
         }
     }
 
@@ -122,7 +126,7 @@ impl Provider for Exec {
         complaints
     }
 
-    fn fetch<'a>(&'a self, _: &'a Tools) -> Work<'a, Result<Fetched, String>> {
+    fn fetch<'a>(&'a self, _: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let program = self.command.first().map(String::as_str).unwrap_or_default();
             let output = self.run().await.map_err(|fault| format!("the program `{program}` {fault}"))?;
@@ -152,6 +156,9 @@ impl Exec {
     }
 
     fn understand(&self, output: &[u8]) -> Result<Fetched, String> {
+        if self.yields == Yields::AwsKeys {
+            return aws::read_keys(output, aws::Form::Program);
+        }
         let Ok(output) = serde_json::from_slice::<Output>(output) else {
             return Err("printed something other than one JSON object with the keys that keygress knows".to_owned());
         };
@@ -161,7 +168,7 @@ impl Exec {
             Ok::<Secret, String>(secret)
         };
         let material = match self.yields {
-            Yields::Token => Material::Token(secret("token", output.token)?),
+            Yields::Token | Yields::AwsKeys => Material::Token(secret("token", output.token)?),
             Yields::UserPassword => Material::UserPassword {
                 user: output.user.ok_or_else(|| "printed no `user`".to_owned())?,
                 password: secret("password", output.password)?,
@@ -176,14 +183,13 @@ impl Exec {
         if lifetime.is_zero() {
             return Err("printed a credential that has expired already".to_owned());
         }
-        Ok(Fetched { material, lifetime: Some(lifetime) })
+        Ok(Fetched { material, lifetime: Some(lifetime), handle: None })
     }
 }
 
 /// The time left until then; zero where it has passed.
 fn until(time: &str) -> Result<Duration, String> {
-    let time: Timestamp = time.parse().map_err(|_| "printed an `expires_at` that is no time of RFC 3339".to_owned())?;
-    Ok(Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default())
+    aws::time_until(time).ok_or_else(|| "printed an `expires_at` that is no time of RFC 3339".to_owned())
 }
 
 /// A program that runs. When it is dropped, its whole process group ends.

@@ -29,6 +29,8 @@ impl Fingerprints {
                 context.update(password.expose());
                 context.sign()
             }
+            // The id and the token name the same keys that the secret does.
+            Material::AwsKeys { secret_access_key, .. } => hmac::sign(&self.key, secret_access_key.expose()),
         };
         hex(tag.as_ref().get(..KEPT_BYTES).unwrap_or_default())
     }

@@ -1,6 +1,9 @@
+/// Where a provider calls.
+mod endpoint;
+
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +11,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::http::header::{ACCEPT, HOST, USER_AGENT};
-use hyper::http::uri::{PathAndQuery, Scheme, Uri};
+use hyper::http::header::{ACCEPT, DATE, HOST, HeaderValue, USER_AGENT};
+use hyper::http::uri::Uri;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use keygress_policy::material::Secret;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,39 +24,53 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
+use super::identity::Identity;
+
+pub(super) use endpoint::Endpoint;
+
 /// From the first look-up to the last byte of the answer.
 const EXCHANGE_TIME: Duration = Duration::from_secs(5);
 
 /// The largest answer, in bytes; also the largest head.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Addresses at which clouds tell about the machine; beside the link-local ones.
-const METADATA_V4: [Ipv4Addr; 3] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-
 /// The HTTP client of the providers: one connection a call, HTTP/1.1, TLS verified for the name in the policy, no redirects, no proxy,
 /// at most 5 s and 64 KiB.
 ///
 /// The operator wrote the URLs, so private addresses are allowed: the certificate is verified for the name all the same, and plain
-/// HTTP goes to loopback only. Link-local and metadata addresses, which answer anybody, are never called.
+/// HTTP goes to loopback only. Link-local and metadata addresses, which answer anybody, are never called but by the providers that are
+/// made for them.
 pub(super) struct Http {
     tls: Option<Arc<ClientConfig>>,
+    roots: Arc<RootCertStore>,
 }
 
-/// Where a provider calls: an URL that was read once, when the policy was loaded or before the call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Endpoint {
-    tls: bool,
-    host: String,
-    port: u16,
-    authority: String,
-    path: PathAndQuery,
+/// What is asked.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Zeroizing<Vec<u8>>,
+    /// The client certificate that is shown.
+    pub(super) identity: Option<Identity>,
+    /// Who verifies the endpoint, where that is not the roots of the process.
+    pub(super) roots: Option<Arc<RootCertStore>>,
 }
 
 /// An answer, whatever its status.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Zeroizing<Vec<u8>>,
+    /// Its `Date`: the issuer's clock, by which the times in the body are meant.
+    pub(super) date: Option<Timestamp>,
+}
+
+impl Answer {
+    /// How long it is until a moment that the body names, by the issuer's clock; zero where it has passed.
+    pub(super) fn until(&self, moment: Timestamp) -> Duration {
+        let now = self.date.unwrap_or_else(Timestamp::now);
+        Duration::try_from(moment.duration_since(now)).unwrap_or_default()
+    }
 }
 
 /// Why there was no answer; reads on from the name of the endpoint.
@@ -64,6 +83,7 @@ pub(super) enum Fault {
     CertificateExpired,
     CertificateName,
     CertificateIssuer,
+    Identity,
     Tls,
     Late,
     TooLarge,
@@ -80,6 +100,7 @@ impl fmt::Display for Fault {
             Self::CertificateExpired => "has a certificate that is not valid at this time",
             Self::CertificateName => "has a certificate for another name",
             Self::CertificateIssuer => "has a certificate from an authority that is not trusted",
+            Self::Identity => "cannot be called with this client certificate and key: they do not belong together",
             Self::Tls => "could not agree on TLS with us",
             Self::Late => "did not answer within 5 s",
             Self::TooLarge => "answered more than 64 KiB",
@@ -88,94 +109,85 @@ impl fmt::Display for Fault {
     }
 }
 
-impl Endpoint {
-    /// Reads an URL.
-    ///
-    /// # Errors
-    /// What is wrong with it, as (message, help).
-    pub(super) fn parse(text: &str) -> Result<Self, (String, String)> {
-        let wrong = |what: &str| (format!("`{text}` {what}"), "write an URL such as `https://issuer.example.com/token`".to_owned());
-        let uri: Uri = text.parse().map_err(|_| wrong("is not an URL"))?;
-        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else { return Err(wrong("is not a whole URL")) };
-        if text.contains('#') || authority.as_str().contains('@') {
-            return Err(wrong("holds a user or a fragment"));
-        }
-        let tls = *scheme == Scheme::HTTPS;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        if ServerName::try_from(host.as_str()).is_err() {
-            return Err(wrong("has no host that can be called"));
-        }
-        if !tls && (*scheme != Scheme::HTTP || !is_loopback(&host)) {
-            return Err(wrong("is not `https`: a secret goes there, so only loopback may be plain `http`"));
-        }
-        let port = match authority.as_str().strip_prefix(authority.host()) {
-            Some("") => {
-                if tls {
-                    443
-                } else {
-                    80
-                }
-            }
-            Some(_) | None => authority.port_u16().filter(|port| *port > 0).ok_or_else(|| wrong("has no valid port"))?,
-        };
-        let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Ok(Self { tls, host, port, authority: authority.to_string(), path })
-    }
-}
-
 impl Http {
     /// `roots` verify every endpoint.
     pub(super) fn new(roots: Arc<RootCertStore>) -> Self {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok().map(|builder| {
-            let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            Arc::new(config)
-        });
-        Self { tls }
+        Self { tls: tls_config(Arc::clone(&roots), None).ok(), roots }
     }
 
     /// Sends a body and returns the answer.
     ///
     /// # Errors
-    /// [`Fault`]; an answer with an error status is none.
+    /// As [`Http::send`].
     pub(super) async fn post(&self, endpoint: &Endpoint, headers: HeaderMap, body: Zeroizing<Vec<u8>>) -> Result<Answer, Fault> {
+        self.send(Call { method: Method::POST, endpoint, headers, body, identity: None, roots: None }).await
+    }
+
+    /// Asks for what is there.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub(super) async fn get(&self, endpoint: &Endpoint, headers: HeaderMap) -> Result<Answer, Fault> {
+        self.send(Call { method: Method::GET, endpoint, headers, body: Zeroizing::default(), identity: None, roots: None }).await
+    }
+
+    /// Makes a call. `Accept` is JSON unless the call says something else.
+    ///
+    /// # Errors
+    /// [`Fault`]; an answer with an error status is none.
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Fault> {
+        let Call { method, endpoint, headers, body, identity, roots } = call;
         let mut request = Request::new(Full::new(Bytes::from_owner(body)));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = Uri::from(endpoint.path.clone());
         *request.headers_mut() = headers;
         request.headers_mut().insert(HOST, endpoint.authority.parse().map_err(|_| Fault::Broken)?);
-        request.headers_mut().insert(ACCEPT, hyper::header::HeaderValue::from_static("application/json"));
-        request.headers_mut().insert(USER_AGENT, hyper::header::HeaderValue::from_static("keygress"));
-        tokio::time::timeout(EXCHANGE_TIME, self.exchange(endpoint, request)).await.unwrap_or(Err(Fault::Late))
+        request.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("keygress"));
+        tokio::time::timeout(EXCHANGE_TIME, self.exchange(endpoint, request, identity, roots)).await.unwrap_or(Err(Fault::Late))
     }
 
-    async fn exchange(&self, endpoint: &Endpoint, request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
-        let stream = connect(&resolve(endpoint).await?).await?;
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        request: Request<Full<Bytes>>,
+        identity: Option<Identity>,
+        roots: Option<Arc<RootCertStore>>,
+    ) -> Result<Answer, Fault> {
+        let stream = connect(&endpoint.resolve().await?).await?;
         if !endpoint.tls {
             return speak(stream, request).await;
         }
-        let config = Arc::clone(self.tls.as_ref().ok_or(Fault::Tls)?);
+        let config = match (identity, roots) {
+            (None, None) => Arc::clone(self.tls.as_ref().ok_or(Fault::Tls)?),
+            (identity, roots) => tls_config(roots.unwrap_or_else(|| Arc::clone(&self.roots)), identity)?,
+        };
         let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Fault::Tls)?;
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| tls_fault(&error))?;
         speak(stream, request).await
     }
 }
 
-/// Resolves once and looks at every address: one that must not be called refuses all.
-async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Fault> {
-    let addresses: Vec<_> =
-        tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await.map_err(|_| Fault::Unresolved)?.collect();
-    for address in &addresses {
-        let ip = address.ip().to_canonical();
-        if is_forbidden(ip) {
-            return Err(Fault::Forbidden(ip));
-        }
-        if !endpoint.tls && !ip.is_loopback() {
-            return Err(Fault::PlainOutside);
-        }
-    }
-    Ok(addresses)
+/// The header of a bearer token; `None` where it holds what no header may.
+pub(super) fn bearer(token: &Secret) -> Option<HeaderValue> {
+    let mut value = Zeroizing::new(Vec::with_capacity(7 + token.len()));
+    value.extend_from_slice(b"Bearer ");
+    value.extend_from_slice(token.expose());
+    let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(value)).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+fn tls_config(roots: Arc<RootCertStore>, identity: Option<Identity>) -> Result<Arc<ClientConfig>, Fault> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|_| Fault::Tls)?;
+    let builder = builder.with_root_certificates(roots);
+    let mut config = match identity {
+        Some(Identity { chain, key }) => builder.with_client_auth_cert(chain, key).map_err(|_| Fault::Identity)?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Fault> {
@@ -202,6 +214,7 @@ where
 
 async fn read(response: Response<Incoming>) -> Result<Answer, Fault> {
     let status = response.status();
+    let date = response.headers().get(DATE).and_then(|date| moment(date.to_str().ok()?));
     let mut incoming = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
     // One buffer that never grows, so that no copy of a token is left behind.
     let mut body = Zeroizing::new(Vec::with_capacity(ANSWER_BYTES_MAX));
@@ -211,7 +224,11 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Fault> {
             body.extend_from_slice(bytes);
         }
     }
-    Ok(Answer { status, body })
+    Ok(Answer { status, body, date })
+}
+
+fn moment(date: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp())
 }
 
 /// The connection ends with the call that needed it, also if that is dropped half-way.
@@ -239,87 +256,9 @@ fn tls_fault(error: &io::Error) -> Fault {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
-fn is_forbidden(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_multicast() || ip.is_broadcast() || ip.octets()[0] == 0 || METADATA_V4.contains(&ip),
-        IpAddr::V6(ip) => {
-            let embedded = match ip.segments() {
-                // NAT64 and the deprecated v4-compatible form carry an IPv4 address.
-                [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some((high, low)),
-                [0, 0, 0, 0, 0, 0, high, low] if high != 0 => Some((high, low)),
-                _ => None,
-            };
-            embedded.is_some_and(|(high, low)| is_forbidden(IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))))
-                || ip.is_unicast_link_local()
-                || ip.is_multicast()
-                || ip.is_unspecified()
-                || ip == METADATA_V6
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fault(url: &str) -> String {
-        Endpoint::parse(url).unwrap_err().0
-    }
-
-    #[test]
-    fn an_url_is_read_into_where_to_call() {
-        let endpoint = Endpoint::parse("https://Issuer.test/oauth/token?v=2").unwrap();
-        assert_eq!((endpoint.tls, endpoint.host.as_str(), endpoint.port), (true, "issuer.test", 443));
-        assert_eq!(endpoint.path, "/oauth/token?v=2");
-        assert_eq!(Endpoint::parse("http://127.0.0.1:8080/t").unwrap().port, 8080);
-        assert_eq!(Endpoint::parse("http://localhost").unwrap().port, 80);
-        assert_eq!(Endpoint::parse("https://[::1]:8443/").unwrap().host, "::1");
-    }
-
-    #[test]
-    fn an_url_that_would_carry_a_secret_in_the_clear_is_refused() {
-        assert!(fault("http://issuer.test/token").contains("only loopback may be plain `http`"));
-        assert!(fault("http://10.0.0.1/token").contains("only loopback may be plain `http`"));
-        assert!(fault("ftp://127.0.0.1/token").contains("is not `https`"));
-    }
-
-    #[test]
-    fn an_url_that_can_be_read_in_two_ways_is_refused() {
-        assert!(fault("https://user:word@issuer.test/").contains("holds a user or a fragment"));
-        assert!(fault("https://issuer.test/#x").contains("holds a user or a fragment"));
-        assert!(fault("https://issuer.test:99999/").contains("port") || fault("https://issuer.test:99999/").contains("is not an URL"));
-        for url in ["", "issuer.test", "/token", "https://", "https://issuer.test:0/"] {
-            assert!(Endpoint::parse(url).is_err(), "{url}");
-        }
-    }
-
-    #[test]
-    fn link_local_and_metadata_addresses_are_never_called() {
-        for ip in [
-            "169.254.169.254",
-            "100.100.100.200",
-            "168.63.129.16",
-            "192.0.0.192",
-            "0.0.0.0",
-            "224.0.0.1",
-            "255.255.255.255",
-            "fe80::1",
-            "::",
-            "ff02::1",
-            "fd00:ec2::254",
-            "64:ff9b::a9fe:a9fe",
-            "::169.254.169.254",
-        ] {
-            assert!(is_forbidden(ip.parse().unwrap()), "{ip}");
-        }
-        for ip in ["127.0.0.1", "::1", "10.0.0.1", "192.0.2.1", "2001:db8::1", "fd00::1"] {
-            assert!(!is_forbidden(ip.parse().unwrap()), "{ip}");
-        }
-    }
 
     #[tokio::test]
     async fn a_forbidden_address_is_not_dialled() {
@@ -329,5 +268,13 @@ mod tests {
             let fault = http.post(&endpoint, HeaderMap::new(), Zeroizing::default()).await.err().unwrap();
             assert_eq!(fault, Fault::Forbidden("169.254.169.254".parse().unwrap()));
         }
+    }
+
+    #[test]
+    fn a_moment_is_meant_by_the_clock_of_whoever_names_it() {
+        let date = moment("Tue, 24 Nov 2026 10:00:00 GMT");
+        let answer = Answer { status: StatusCode::OK, body: Zeroizing::default(), date };
+        assert_eq!(answer.until("2026-11-24T11:00:00Z".parse().unwrap()), Duration::from_secs(3600));
+        assert_eq!(answer.until("2026-11-24T09:00:00Z".parse().unwrap()), Duration::ZERO);
     }
 }

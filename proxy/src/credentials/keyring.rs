@@ -134,8 +134,8 @@ impl Credentials {
         let refused = match &key.holder {
             _ if known.standing == Standing::Retired => Some(LEFT_POLICY),
             _ if table.stopping => Some(STOPPING),
-            Holder::Task(task) if table.ended_tasks.contains(task) => Some(TASK_ENDED),
-            Holder::Shared | Holder::Task(_) | Holder::Workload(_) => None,
+            Holder::Task { id, .. } if table.ended_tasks.contains(id) => Some(TASK_ENDED),
+            Holder::Shared | Holder::Task { .. } | Holder::Workload(_) => None,
         };
         if let Some(why) = refused {
             return Slot::new_ended(Arc::clone(credential), key.holder, Arc::clone(&self.core), why);
@@ -279,8 +279,7 @@ impl Table {
         {
             self.ended_tasks.remove(&oldest);
         }
-        let holder = Holder::Task(task);
-        self.end_slots(TASK_ENDED, |key| key.holder == holder)
+        self.end_slots(TASK_ENDED, |key| matches!(&key.holder, Holder::Task { id, .. } if *id == task))
     }
 
     fn stop(&mut self) -> Vec<Arc<Slot>> {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keygress_policy::material::Material;
+use keygress_policy::material::Secret;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
@@ -28,8 +28,8 @@ pub(super) struct Lease {
     pub(super) fingerprint: Arc<str>,
     /// When the issuer lets it end by itself; `None` where it does not.
     pub(super) expires: Option<Instant>,
-    /// Kept only where the issuer can revoke it.
-    pub(super) material: Option<Material>,
+    /// What the issuer is shown to revoke it; `None` where it cannot.
+    pub(super) handle: Option<Secret>,
 }
 
 /// How the end of a lease went.
@@ -49,7 +49,10 @@ impl Lease {
         event.fingerprint = Some(Arc::clone(&self.fingerprint));
         match &self.holder {
             Holder::Shared => {}
-            Holder::Task(task) => event.task = Some(Arc::clone(task)),
+            Holder::Task { id, workload } => {
+                event.task = Some(Arc::clone(id));
+                event.workload.clone_from(workload);
+            }
             Holder::Workload(workload) => event.workload = Some(Arc::clone(workload)),
         }
         event
@@ -57,14 +60,14 @@ impl Lease {
 
     /// Ends it at the issuer, where that can be done, and records how that went. Tries three times, until the deadline.
     async fn end(&self, core: &Core, deadline: Instant) -> End {
-        let Some(material) = &self.material else {
+        let Some(handle) = &self.handle else {
             let mut event = self.event(Kind::Revoked);
             event.code = Some("not_revocable");
             event.message = Some("the issuer cannot revoke it: it is refused here from now on".into());
             core.record(event).await;
             return End::Dropped;
         };
-        let result = tokio::time::timeout_at(deadline, self.try_to_revoke(core, material)).await;
+        let result = tokio::time::timeout_at(deadline, self.try_to_revoke(core, handle)).await;
         let result = result.unwrap_or_else(|_| Err("the issuer did not answer in time".to_owned()));
         core.metrics.revocation(result.is_ok());
         match result {
@@ -83,12 +86,12 @@ impl Lease {
         }
     }
 
-    async fn try_to_revoke(&self, core: &Core, material: &Material) -> Result<(), String> {
+    async fn try_to_revoke(&self, core: &Core, handle: &Secret) -> Result<(), String> {
         let _turn = core.revocations.acquire().await;
         let mut backoff = Backoff::default();
         let mut tries = 0;
         loop {
-            let result = self.credential.source.provider().revoke(&core.tools, material).await;
+            let result = self.credential.source.provider().revoke(&core.tools, handle).await;
             tries += 1;
             if result.is_ok() || tries == REVOCATION_TRIES {
                 return result;
@@ -100,7 +103,7 @@ impl Lease {
 
     /// Goes on trying in the background until the lease has ended by itself.
     async fn end_late(self: Arc<Self>, core: Arc<Core>) {
-        let (Some(material), Some(expires)) = (&self.material, self.expires) else { return };
+        let (Some(handle), Some(expires)) = (&self.handle, self.expires) else { return };
         let mut backoff = Backoff::default();
         loop {
             backoff.failed(Instant::now());
@@ -108,7 +111,7 @@ impl Lease {
             if Instant::now() >= expires {
                 return core.audit.record(self.event(Kind::Expired));
             }
-            if self.credential.source.provider().revoke(&core.tools, material).await.is_ok() {
+            if self.credential.source.provider().revoke(&core.tools, handle).await.is_ok() {
                 core.metrics.revocation(true);
                 return core.record(self.event(Kind::Revoked)).await;
             }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::fingerprint::random_name;
 use super::keyring::Core;
 use super::lease::{Lease, REVOCATION_TIME, end_all};
+use super::purpose::Purpose;
 use super::renewal::Schedule;
 use super::{Fetched, Holder, Ready};
 use crate::Credential;
@@ -37,15 +38,14 @@ pub(super) async fn mint(
 ) -> Result<Minted, String> {
     let began = Instant::now();
     let provider = credential.source.provider();
+    let purpose = Purpose { credential: credential.name.clone(), holder: holder.clone() };
     let fetched = tokio::select! {
-        fetched = provider.fetch(&core.tools) => fetched,
+        fetched = provider.fetch(&core.tools, &purpose) => fetched,
         _ = given_up => return Err("nobody wants it any more".to_owned()),
     };
-    let Fetched { material, lifetime } = fetched.inspect_err(|_| core.metrics.mint(provider.kind(), false))?;
-    let schedule = match lifetime {
-        Some(lifetime) => Some(Schedule::renewed(began, lifetime)),
-        None => terms(credential, began)?,
-    };
+    let Fetched { material, lifetime, handle } = fetched.inspect_err(|_| core.metrics.mint(provider.kind(), false))?;
+    let terms = terms(credential, began)?;
+    let schedule = lifetime.map(|lifetime| Schedule::renewed(began, lifetime)).or(terms);
     let fingerprint = core.fingerprints.of(&material);
     if lifetime.is_none() && current.load().as_ref().is_some_and(|ready| ready.fingerprint == fingerprint) {
         return Ok(Minted::Same);
@@ -58,7 +58,7 @@ pub(super) async fn mint(
         holder: holder.clone(),
         fingerprint: Arc::clone(&fingerprint),
         expires: schedule.map(|schedule| schedule.ends_at),
-        material: provider.revokes().then_some(material),
+        handle: handle.filter(|_| provider.revokes()),
     });
     let mut issued = lease.event(Kind::Issued);
     issued.expires_in = lifetime.map(|lifetime| lifetime.as_secs());

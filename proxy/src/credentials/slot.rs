@@ -180,8 +180,8 @@ impl Slot {
         for held in &state.leases {
             held.keeper.iter().for_each(AbortHandle::abort);
         }
-        // What the issuer could revoke must be awaited and revoked; anything else is not even wanted.
-        self.given_up.send_replace(!self.credential.source.provider().revokes());
+        // What must be kept or revoked is awaited; anything else is not even wanted.
+        self.given_up.send_replace(self.credential.source.provider().may_be_dropped());
     }
 
     /// The leases of an ended slot.
@@ -203,12 +203,12 @@ impl Slot {
         state.leases.is_empty() && state.flight.is_none() && self.ready.load().is_none()
     }
 
-    /// Renews the value of this lease if it is the ready one and was used.
+    /// Renews the value of this lease if it is the ready one and was used, or is always held ready.
     pub(super) async fn renew(self: &Arc<Self>, lease: &Lease) -> Renewal {
         if !self.serves(lease) {
             return Renewal::Done;
         }
-        if !self.used.load(Ordering::Relaxed) {
+        if !self.used.load(Ordering::Relaxed) && !self.credential.source.provider().is_static() {
             return Renewal::NotUsed;
         }
         if let Ok(flight) = self.join() {

@@ -1,8 +1,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use keygress_policy::material::Secret;
-use serde::de::{Deserialize, Deserializer, Visitor};
+use schemars::JsonSchema;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A JSON string that goes straight into a [`Secret`], with no copy left behind on an error.
 #[derive(Debug)]
@@ -61,6 +63,87 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
+/// A moment as RFC 3339 spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(pub(super) Timestamp);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|_| D::Error::custom("not a moment"))
+    }
+}
+
+/// A JSON string, or something else that is not kept.
+#[derive(Debug)]
+pub(super) enum TextOrOther {
+    Text(Secret),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for TextOrOther {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Anything;
+
+        impl<'de> Visitor<'de> for Anything {
+            type Value = TextOrOther;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("anything")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Text(Secret::new(text.as_bytes().to_vec())))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<TextOrOther, E> {
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TextOrOther, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(TextOrOther::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextOrOther, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(TextOrOther::Other)
+            }
+        }
+
+        deserializer.deserialize_any(Anything)
+    }
+}
+
+/// A time with its unit in the policy, such as `5m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(transparent)]
+pub(super) struct Time(#[schemars(with = "String")] pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+        time.map(Self).ok_or_else(|| D::Error::custom(format!("`{text}` is not a time with its unit, such as `5m`")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +155,23 @@ mod tests {
         }
         for json in ["-1", "\"soon\"", "null", "1e300", "[1]"] {
             assert!(serde_json::from_str::<Seconds>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_not_kept() {
+        for json in ["true", "-1", "1", "1.5", "null", "[\"a\", {}]", "{\"a\": [1]}"] {
+            assert!(matches!(serde_json::from_str(json).unwrap(), TextOrOther::Other), "{json}");
+        }
+        assert!(matches!(serde_json::from_str("\"abc\"").unwrap(), TextOrOther::Text(text) if text.is(b"abc")));
+    }
+
+    #[test]
+    fn a_moment_is_one_of_rfc_3339() {
+        let moment = serde_json::from_str::<Moment>("\"2026-11-24T10:00:00Z\"").unwrap();
+        assert_eq!(moment, Moment("2026-11-24T10:00:00Z".parse().unwrap()));
+        for json in ["\"soon\"", "1700000000", "\"2026-11-24\"", "null"] {
+            assert!(serde_json::from_str::<Moment>(json).is_err(), "{json}");
         }
     }
 

@@ -157,7 +157,7 @@ impl Line {
         let workloads = snapshot.policy.recognise(&caller);
         let workload: Option<Arc<str>> = snapshot.policy.workload_name(&workloads).map(keygress_policy::name::WorkloadName::shared);
         let holder = match (&caller.task, &workload, &caller.process) {
-            (Some(task), _, _) => Holder::Task(task.id.as_str().into()),
+            (Some(task), name, _) => Holder::Task { id: task.id.as_str().into(), workload: name.clone() },
             (None, Some(name), _) => Holder::Workload(name.clone()),
             (None, None, Some(process)) => Holder::Workload(format!("uid {}", process.uid).into()),
             (None, None, None) => Holder::Workload("any".into()),
@@ -171,7 +171,7 @@ impl Sight {
     #[must_use]
     pub fn task_id(&self) -> Option<&str> {
         match &self.holder {
-            Holder::Task(id) => Some(id),
+            Holder::Task { id, .. } => Some(id),
             Holder::Workload(_) | Holder::Shared => None,
         }
     }

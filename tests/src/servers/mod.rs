@@ -12,8 +12,14 @@ pub mod nginx;
 /// The OpenID-certified token issuer on Node.
 pub mod issuer;
 
+/// GitHub, as a package has it.
+pub mod github;
+
 /// A git repository over HTTPS: nginx, fcgiwrap and git's own backend.
 pub mod git;
 
 /// A gRPC server in Python.
 pub mod grpc;
+
+/// AWS as moto plays it, with signatures verified.
+pub mod moto;

@@ -1,40 +1,47 @@
 //! A short-lived credential from an OpenID-certified issuer: minted once, put on, renewed, revoked when keygress stops.
 
-use keygress_tests::client::curl_reply;
+use keygress_tests::client::{Reply, curl_reply};
 use keygress_tests::proxy::Proxy;
 use keygress_tests::servers::echo::Echo;
 use keygress_tests::servers::issuer::Issuer;
 use keygress_tests::site::Site;
 use keygress_tests::tools;
 
-struct World {
-    site: Site,
-    echo: Echo,
-    issuer: Issuer,
-    proxy: Proxy,
+pub(crate) struct World {
+    pub(crate) site: Site,
+    pub(crate) echo: Echo,
+    pub(crate) issuer: Issuer,
+    pub(crate) proxy: Proxy,
 }
 
 impl World {
     /// One credential from the issuer, by this way of proving itself, on what `echo.test` is asked.
     fn new(client: &str) -> Self {
+        Self::with_source(|site, issuer| {
+            let secret = if client == "post" { &issuer.post_secret } else { &issuer.basic_secret };
+            let secret = site.write_secret("client-secret", secret).unwrap();
+            let secret = secret.display();
+            let auth = format!("client_id: {client}, client_secret: {{ file: {secret} }}, auth: client_secret_{client}");
+            let revocation = issuer.url("/token/revocation");
+            format!(
+                "oauth2_client_credentials: {{ token_url: {}, revocation_url: {revocation}, {auth}, scope: [read] }}",
+                issuer.url("/token")
+            )
+        })
+    }
+
+    /// The same by another source.
+    pub(crate) fn with_source(source: impl FnOnce(&Site, &Issuer) -> String) -> Self {
         let site = Site::new().unwrap();
         let echo = Echo::start(&site, "echo.test").unwrap();
         let issuer = Issuer::start(&site, 300).unwrap();
-        let secret = if client == "post" { &issuer.post_secret } else { &issuer.basic_secret };
-        let secret = site.write_secret("client-secret", secret).unwrap();
         let policy = format!(
             "version: 1
 credentials:
   minted:
     owner: tests@example.com
     source:
-      oauth2_client_credentials:
-        token_url: {}
-        revocation_url: {}
-        client_id: {client}
-        client_secret: {{ file: {} }}
-        auth: client_secret_{client}
-        scope: [read]
+      {}
     inject: bearer
     only_to: [echo.test]
 rules:
@@ -45,23 +52,25 @@ rules:
     allow: [GET /hello, GET /status/**]
     credential: minted
 ",
-            issuer.url("/token"),
-            issuer.url("/token/revocation"),
-            secret.display(),
+            source(&site, &issuer),
             echo.port
         );
         let proxy = Proxy::start(&site, &policy).unwrap();
         Self { site, echo, issuer, proxy }
     }
 
-    fn get(&self, path: &str) -> u64 {
+    pub(crate) fn get(&self, path: &str) -> u64 {
+        self.reply(path).status
+    }
+
+    pub(crate) fn reply(&self, path: &str) -> Reply {
         let url = format!("https://echo.test:{}{path}", self.echo.port);
         let mut curl = self.proxy.client(tools::program("curl").unwrap());
-        curl_reply(curl.args(["--silent", "--show-error", "--max-time", "20", &url])).unwrap().0.status
+        curl_reply(curl.args(["--silent", "--show-error", "--max-time", "20", &url])).unwrap().0
     }
 
     /// The tokens that the upstream saw, in order.
-    fn tokens(&self) -> Vec<String> {
+    pub(crate) fn tokens(&self) -> Vec<String> {
         let bearer = |value: &str| value.strip_prefix("Bearer ").unwrap().to_owned();
         self.echo.seen().iter().map(|seen| bearer(seen.values("authorization")[0])).collect()
     }

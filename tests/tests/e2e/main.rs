@@ -37,6 +37,15 @@ mod git;
 /// A short-lived credential, from mint to revocation.
 mod issuer;
 
+/// The other grants of OAuth 2.0, and the other ways for a client to prove itself.
+mod grants;
+
+/// A GitHub App.
+mod github;
+
+/// AWS: signed by keygress, verified by moto.
+mod aws;
+
 /// The policy is replaced while it is used.
 mod reload;
 

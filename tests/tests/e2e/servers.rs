@@ -5,6 +5,7 @@ use keygress_tests::servers::echo::{Echo, only};
 use keygress_tests::servers::git::Git;
 use keygress_tests::servers::grpc::Grpc;
 use keygress_tests::servers::issuer::{self, Issuer};
+use keygress_tests::servers::moto::Moto;
 use keygress_tests::servers::nginx::Nginx;
 use keygress_tests::site::{Site, canary};
 use keygress_tests::tools;
@@ -80,4 +81,23 @@ fn grpc_answers_and_tells_who_called() {
     assert!(printed.contains("said hello"), "{printed}");
     assert!(printed.contains("UNIMPLEMENTED"), "{printed}");
     assert_eq!(grpc.authorizations()[0], "Bearer own-key-of-the-application");
+}
+
+#[test]
+fn moto_verifies_every_signature() {
+    let site = Site::new().unwrap();
+    let moto = Moto::start(&site).unwrap();
+    let client = |id: &str, secret: &str| {
+        let mut client = bare(tools::python().unwrap());
+        client.args([
+            "-c",
+            "import boto3, sys; print(boto3.client('sts', endpoint_url=sys.argv[1]).get_caller_identity()['Arn'])",
+            &moto.url(),
+        ]);
+        client.env("AWS_CA_BUNDLE", site.upstream_ca()).envs([("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret)]);
+        output(client.env("AWS_DEFAULT_REGION", "eu-west-1"))
+    };
+    assert!(client(&moto.access_key_id, &moto.secret_access_key).unwrap().ends_with(":user/keygress\n"));
+    assert!(client(&moto.access_key_id, "wrong").unwrap_err().to_string().contains("SignatureDoesNotMatch"));
+    assert!(client("AKIADUMMYDUMMYDUMMY", "wrong").unwrap_err().to_string().contains("InvalidClientTokenId"));
 }

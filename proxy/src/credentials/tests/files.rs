@@ -119,3 +119,20 @@ async fn a_static_key_is_used_to_the_end_of_its_last_day_and_no_longer() {
     let expected = format!("its last day was {yesterday}: rotate the key, then write the new date under `static`");
     assert!(over.wait().await.unwrap_err().reason.ends_with(&expected));
 }
+
+#[tokio::test]
+async fn a_file_holds_the_secret_access_key_of_an_access_key_id() {
+    let world = World::new().await;
+    world.write("aws", "canary/secret\n");
+    let path = world.path("aws");
+    let source = source_of(&format!("file: {{ path: {}, access_key_id: AKIA1 }}", path.display()));
+    let tools = Tools::new(Arc::new(rustls::RootCertStore::empty()));
+    let fetched = source.provider().fetch(&tools, &purpose()).await.unwrap();
+    assert_eq!(keygress_policy::Source::yields(&source), fetched.material.kind());
+    assert!(matches!(
+        &fetched.material,
+        Material::AwsKeys { access_key_id, secret_access_key, session_token: None } if access_key_id == "AKIA1" && secret_access_key.is(b"canary/secret")
+    ));
+    let both = source_of(&format!("file: {{ path: {}, access_key_id: AKIA1, user: ci }}", path.display()));
+    assert!(both.provider().complaints()[0].0.contains("stand there both"));
+}

@@ -12,6 +12,21 @@ mod files;
 /// `oauth2_client_credentials` on the wire.
 mod oauth2;
 
+/// The other grants of OAuth 2.0, client authentication by key, and tokens that keygress signs.
+mod grants;
+
+/// `github_app`.
+mod github;
+
+/// `openbao`.
+mod openbao;
+
+/// Google Cloud, Azure, Kubernetes.
+mod clouds;
+
+/// Roles of AWS, as the policy spells them.
+mod aws;
+
 /// The HTTP client of the providers over TLS.
 mod tls;
 
@@ -23,6 +38,12 @@ mod ending;
 
 /// An OAuth issuer on loopback: it follows RFC 6749 (client credentials) and RFC 7009, counts, and can be told to misbehave.
 mod issuer;
+
+/// A server that answers as a test says.
+mod fake;
+
+/// Private keys, and who verifies what they signed.
+mod keys;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -125,7 +146,12 @@ fn file_source(path: &Path) -> String {
 }
 
 fn task(name: &str) -> Holder {
-    Holder::Task(name.into())
+    Holder::Task { id: name.into(), workload: None }
+}
+
+/// What a provider is told where no test asks about it.
+fn purpose() -> Purpose {
+    Purpose { credential: "api".into(), holder: task("t") }
 }
 
 /// The token that goes out.

@@ -5,7 +5,7 @@ use super::*;
 
 async fn fetch(world: &World, source: &str) -> Result<Fetched, String> {
     let tools = Tools::new(Arc::new(rustls::RootCertStore::empty()));
-    let result = source_of(source).provider().fetch(&tools).await;
+    let result = source_of(source).provider().fetch(&tools, &purpose()).await;
     if let Err(reason) = &result {
         assert!(!reason.contains("canary") && !reason.contains(&world.issuer.address.to_string()), "{reason}");
     }
@@ -121,13 +121,13 @@ async fn a_revocation_is_asked_for_as_rfc_7009_says() {
     let credential = world.revocable();
     let tools = Tools::new(Arc::new(rustls::RootCertStore::empty()));
     let provider = credential.source.provider();
-    let fetched = provider.fetch(&tools).await.unwrap();
+    let fetched = provider.fetch(&tools, &purpose()).await.unwrap();
     assert_eq!(world.issuer.alive().len(), 1);
-    provider.revoke(&tools, &fetched.material).await.unwrap();
+    provider.revoke(&tools, fetched.handle.as_ref().unwrap()).await.unwrap();
     assert_eq!(world.issuer.alive().len(), 0);
     assert_eq!(world.issuer.parameter("token_type_hint").as_deref(), Some("access_token"));
     world.issuer.on_revocation(Behaviour::Answer(503, "canary"));
-    assert_eq!(provider.revoke(&tools, &fetched.material).await.unwrap_err(), "the revocation endpoint answered 503");
+    assert_eq!(provider.revoke(&tools, fetched.handle.as_ref().unwrap()).await.unwrap_err(), "the revocation endpoint answered 503");
 }
 
 #[test]

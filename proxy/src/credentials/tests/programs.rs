@@ -6,7 +6,7 @@ async fn run(script: &str, more: &str) -> Result<Fetched, String> {
     let script = serde_json::to_string(script).unwrap();
     let source = source_of(&format!("exec: {{ command: [/bin/sh, -c, {script}]{more} }}"));
     let tools = Tools::new(Arc::new(rustls::RootCertStore::empty()));
-    let result = source.provider().fetch(&tools).await;
+    let result = source.provider().fetch(&tools, &purpose()).await;
     if let Err(reason) = &result {
         assert!(!reason.contains("canary"), "{reason}");
     }
@@ -41,6 +41,33 @@ async fn a_user_and_a_password_are_understood_where_the_policy_says_so() {
 }
 
 #[tokio::test]
+async fn aws_keys_are_understood_as_aws_wants_them_printed() {
+    let in_an_hour = jiff::Timestamp::now() + Duration::from_secs(3600);
+    let keys = r#""Version":1,"AccessKeyId":"ASIA1","SecretAccessKey":"canary","SessionToken":"canary/token""#;
+    let script = format!(r#"echo '{{{keys},"Expiration":"{in_an_hour}"}}'"#);
+    let fetched = run(&script, ", yields: aws_keys").await.unwrap();
+    assert!(matches!(
+        &fetched.material,
+        Material::AwsKeys { access_key_id, secret_access_key, session_token: Some(token) }
+            if access_key_id == "ASIA1" && secret_access_key.is(b"canary") && token.is(b"canary/token")
+    ));
+    assert!(fetched.lifetime.unwrap() > Duration::from_secs(3500));
+    let program = "the program `/bin/sh` ";
+    for (output, expected) in [
+        ("{\"Version\":2}".to_owned(), "gave no `Version` 1"),
+        (format!("{{{keys}}}"), "gave no `Expiration`"),
+        (format!(r#"{{{keys},"Expiration":"2020-01-01T00:00:00Z"}}"#), "gave keys that have expired already"),
+        (format!(r#"{{{keys},"Expiration":"canary"}}"#), "gave an `Expiration` that is no time of RFC 3339"),
+        (r#"{"Version":1,"AccessKeyId":"A"}"#.to_owned(), "gave no `SecretAccessKey`"),
+        (r#"{"Version":1,"AccessKeyId":"A","SecretAccessKey":""}"#.to_owned(), "gave a `SecretAccessKey` that is empty"),
+        ("canary".to_owned(), "gave something other than one JSON object with the keys of AWS"),
+    ] {
+        let reason = run(&format!("printf %s '{output}'"), ", yields: aws_keys").await.unwrap_err();
+        assert_eq!(reason.strip_prefix(program), Some(expected));
+    }
+}
+
+#[tokio::test]
 async fn what_is_missing_is_named() {
     for (output, expected) in [
         (r#"{"expires_in":60}"#, "printed no `token`"),
@@ -62,7 +89,7 @@ async fn a_program_that_fails_is_told_without_what_it_said() {
     assert_eq!(reason("kill -9 $$").await, "was ended by a signal: run it by hand to see why");
     let source = source_of("exec: { command: [/nowhere/issue] }");
     let tools = Tools::new(Arc::new(rustls::RootCertStore::empty()));
-    let reason = source.provider().fetch(&tools).await.unwrap_err();
+    let reason = source.provider().fetch(&tools, &purpose()).await.unwrap_err();
     assert_eq!(reason, "the program `/nowhere/issue` cannot be started: it does not exist");
 }
 

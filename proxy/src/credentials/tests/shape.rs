@@ -9,6 +9,18 @@ fn the_yaml_key_of_a_provider_is_its_kind() {
         "exec: { command: [/usr/bin/issue] }",
         "environment: API_KEY",
         "oauth2_client_credentials: { token_url: \"https://issuer.test/\", client_id: id, client_secret: { environment: SECRET } }",
+        "oauth2_refresh_token: { token_url: \"https://issuer.test/\", client_id: id, refresh_token_file: /var/lib/keygress/token }",
+        "oauth2_jwt_bearer: { token_url: \"https://issuer.test/\", assertion: { file: /run/token } }",
+        "oauth2_token_exchange: { token_url: \"https://issuer.test/\", subject: { file: /run/token } }",
+        "self_signed_jwt: { key: { file: /run/key.pem, algorithm: EdDSA }, claims: { sub: \"{workload}\" } }",
+        "openbao: { address: \"https://bao.test\", auth: { token_file: /run/t }, secret: { dynamic: { path: db/creds/a } }, field: password }",
+        "gcp_workload_identity: { audience: //iam.googleapis.com/projects/1/x, subject: { file: /run/token } }",
+        "gcp_metadata: { service_account: default }",
+        "azure_managed_identity: { resource: \"https://vault.azure.net\" }",
+        "kubernetes_token: { namespace: a, service_account: b, audience: c }",
+        "github_app: { app: Iv1.x, key_file: /run/key.pem, installation: 1, permissions: { contents: read } }",
+        "aws_web_identity: { role_arn: \"arn:aws:iam::1:role/a\", token: { file: /run/token } }",
+        "aws_assume_role: { role_arn: \"arn:aws:iam::1:role/a\", from: { file: { path: /run/key, access_key_id: AKIA1 } } }",
     ] {
         let source = source_of(yaml);
         assert_eq!(yaml.split(':').next(), Some(source.kind()));
