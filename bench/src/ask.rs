@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use http::{Method, Request, header};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::LocalSet;
+
+use crate::wire::{self, Io, Outgoing};
 
 /// How long an answer may take: a reload of 100,000 rules takes a second.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// Where nobody answers, or not with a success.
 pub(crate) fn unix(socket: &Path, method: Method, path: &str) -> anyhow::Result<Bytes> {
-    block_on(async { ask(UnixStream::connect(socket).await?, method, path).await })
+    block_on(async { ask(wire::io(UnixStream::connect(socket).await?), method, path).await })
 }
 
 /// Asks over TCP. Blocks.
@@ -29,18 +30,18 @@ pub(crate) fn unix(socket: &Path, method: Method, path: &str) -> anyhow::Result<
 /// # Errors
 /// As [`unix`].
 pub(crate) fn tcp(address: SocketAddr, method: Method, path: &str) -> anyhow::Result<Bytes> {
-    block_on(async { ask(TcpStream::connect(address).await?, method, path).await })
+    block_on(async { ask(wire::io(TcpStream::connect(address).await?), method, path).await })
 }
 
 fn block_on<T>(asking: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await.context("no answer in time")? })
+    LocalSet::new().block_on(&runtime, async { tokio::time::timeout(PATIENCE, asking).await.context("no answer in time")? })
 }
 
-async fn ask(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, method: Method, path: &str) -> anyhow::Result<Bytes> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost").body(Empty::<Bytes>::new())?;
+async fn ask(stream: Io, method: Method, path: &str) -> anyhow::Result<Bytes> {
+    let (mut sender, connection) = http1::handshake(stream).await?;
+    tokio::task::spawn_local(connection.with_upgrades());
+    let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost").body(Outgoing::Letters(0))?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();

@@ -3,24 +3,23 @@
 //! `POST /token` issues, `POST /revoke` revokes, `GET /counts` says how often: JSON, [`Counts`].
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::LocalSet;
 
 use crate::child::{Order, Program, Serving};
+use crate::serve::{self, Service};
+use crate::wire::Outgoing;
 
 /// The longest form that is read.
 const FORM_BYTES_MAX: usize = 16 * 1024;
@@ -140,27 +139,21 @@ impl Tokens {
 
 /// Serves until the process ends; `up` is told where.
 pub(crate) fn serve(settings: &Settings, up: impl FnOnce(&Up) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let tokens = Arc::new(Tokens::new(settings));
+    let tokens = Rc::new(Tokens::new(settings));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the issuer cannot listen")?;
         up(&Up { address: listener.local_addr()? })?;
-        loop {
-            let (stream, _) = listener.accept().await?;
-            let tokens = Arc::clone(&tokens);
-            tokio::spawn(async move {
-                let service = service_fn(|request| {
-                    let tokens = Arc::clone(&tokens);
-                    async move { Ok::<_, Infallible>(respond(&tokens, request).await) }
-                });
-                // What a client does to its own connection is its own affair.
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
+        let service: Service = Rc::new(move |request| {
+            let tokens = Rc::clone(&tokens);
+            Box::pin(async move { respond(&tokens, request).await })
+        });
+        serve::accept(listener, None, service).await;
+        Ok(())
     })
 }
 
-async fn respond(tokens: &Tokens, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond(tokens: &Tokens, request: Request<Incoming>) -> Response<Outgoing> {
     let (head, body) = request.into_parts();
     if (&head.method, head.uri.path()) == (&Method::GET, "/counts") {
         return answer(StatusCode::OK, &json!(tokens.counts(Instant::now())));
@@ -192,13 +185,13 @@ fn value<'f>(form: &'f [u8], name: &str) -> Option<&'f str> {
     pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-fn refused(tokens: &Tokens, status: StatusCode, error: &str) -> Response<Full<Bytes>> {
+fn refused(tokens: &Tokens, status: StatusCode, error: &str) -> Response<Outgoing> {
     tokens.refuse();
     answer(status, &json!({ "error": error }))
 }
 
-fn answer(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body.to_string()));
+fn answer(status: StatusCode, body: &serde_json::Value) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::Whole(body.to_string().into()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response

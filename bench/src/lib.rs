@@ -33,6 +33,12 @@ pub mod own;
 /// One request to a server of ours.
 mod ask;
 
+/// Streams and bodies of client and servers.
+mod wire;
+
+/// An HTTP server on loopback.
+mod serve;
+
 /// Processes of this very program.
 pub mod child;
 

@@ -271,6 +271,12 @@ impl Spread {
 }
 
 impl Row {
+    /// Of a contender that did nothing yet.
+    #[must_use]
+    pub fn of(contender: &dyn crate::contender::Contender) -> Self {
+        Self { contender: contender.name().to_owned(), version: contender.version(), runs: Vec::new() }
+    }
+
     /// The spread of a metric over the runs that count.
     #[must_use]
     pub fn spread(&self, metric: &str) -> Option<Spread> {

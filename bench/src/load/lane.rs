@@ -10,12 +10,12 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
-use super::body::Outgoing;
 use super::check::Wrong;
 use super::link::{Dialer, Link};
 use super::measured::Tally;
 use super::schedule::Schedule;
 use super::{Path, Plan, Protocol, Reuse, Way};
+use crate::wire::Outgoing;
 
 /// How many connections one thread makes at once: more at a time would only wait in the listener's queue.
 const DIALLING_MAX: usize = 64;
@@ -98,7 +98,7 @@ impl Station {
     }
 
     async fn attempt(&self, seat: &mut Seat) -> Result<u64, Wrong> {
-        let request = Request::from_parts(self.heads.next(), Outgoing::new(self.plan.request_bytes));
+        let request = Request::from_parts(self.heads.next(), Outgoing::Letters(self.plan.request_bytes));
         let response = match seat {
             Seat::Own(link) => self.own(link).await?.send(request).await?,
             Seat::Shared(shared) => self.shared(shared).await?.send(request).await?,

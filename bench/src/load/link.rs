@@ -2,36 +2,20 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::body::Outgoing;
 use super::check::Wrong;
 use super::{Plan, Protocol, Reuse, Way};
-
-/// What hyper spawns stays on the thread.
-#[derive(Clone, Copy, Debug)]
-struct Here;
-
-impl<F: Future + 'static> Executor<F> for Here {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
-    }
-}
+use crate::wire::{self, Here, Io, Outgoing};
 
 /// Makes connections as a plan says. One a thread.
 pub(super) struct Dialer {
@@ -70,11 +54,11 @@ impl Dialer {
     pub(super) async fn dial(&self) -> Result<(Link, Made), Wrong> {
         let stream = TcpStream::connect(self.plan.address).await.map_err(|error| Wrong::Connect(error.kind()))?;
         stream.set_nodelay(true).map_err(|error| Wrong::Connect(error.kind()))?;
-        let stream = match self.plan.way {
+        let stream: Box<dyn wire::Stream> = match self.plan.way {
             Way::Connect => self.tunnel(stream).await?,
-            Way::Absolute | Way::Origin { .. } | Way::Tls => stream,
+            Way::Absolute | Way::Origin { .. } | Way::Tls => Box::new(stream),
         };
-        let Some((connector, name)) = &self.tls else { return Ok((speak(self.plan.protocol, stream).await?, Made::Fresh)) };
+        let Some((connector, name)) = &self.tls else { return Ok((speak(self.plan.protocol, TokioIo::new(stream)).await?, Made::Fresh)) };
         let stream = connector.connect(name.clone(), stream).await.map_err(|_| Wrong::Handshake)?;
         let session = stream.get_ref().1;
         let made = if session.handshake_kind() == Some(HandshakeKind::Resumed) { Made::Resumed } else { Made::Fresh };
@@ -82,20 +66,20 @@ impl Dialer {
         if is_h2 != (self.plan.protocol == Protocol::Http2) {
             return Err(Wrong::Handshake);
         }
-        Ok((speak(self.plan.protocol, stream).await?, made))
+        Ok((speak(self.plan.protocol, wire::io(stream)).await?, made))
     }
 
     /// Asks the proxy for a tunnel, and takes the socket back out of HTTP.
-    async fn tunnel(&self, stream: TcpStream) -> Result<TcpStream, Wrong> {
-        let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(|_| Wrong::BrokeOff)?;
+    async fn tunnel(&self, stream: TcpStream) -> Result<Box<dyn wire::Stream>, Wrong> {
+        let (mut sender, connection) = http1::handshake(wire::io(stream)).await.map_err(|_| Wrong::BrokeOff)?;
         tokio::task::spawn_local(connection.with_upgrades());
-        let request = Request::connect(&self.plan.authority).header(http::header::HOST, &self.plan.authority).body(Empty::new());
+        let request = Request::connect(&self.plan.authority).header(http::header::HOST, &self.plan.authority).body(Outgoing::Letters(0));
         let response = sender.send_request(request.map_err(|_| Wrong::BrokeOff)?).await.map_err(|_| Wrong::BrokeOff)?;
         if !response.status().is_success() {
             return Err(Wrong::ConnectRefused(response.status().as_u16()));
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(|_| Wrong::BrokeOff)?;
-        match upgraded.downcast::<TokioIo<TcpStream>>() {
+        match upgraded.downcast::<Io>() {
             // Before the ClientHello there is nothing that a server could have to say.
             Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io.into_inner()),
             Ok(_) | Err(_) => Err(Wrong::BrokeOff),
@@ -103,12 +87,11 @@ impl Dialer {
     }
 }
 
-async fn speak<S: AsyncRead + AsyncWrite + Unpin + 'static>(protocol: Protocol, stream: S) -> Result<Link, Wrong> {
-    let stream = TokioIo::new(stream);
+async fn speak(protocol: Protocol, stream: Io) -> Result<Link, Wrong> {
     match protocol {
         Protocol::Http1 => {
             let (sender, connection) = http1::handshake(stream).await.map_err(|_| Wrong::BrokeOff)?;
-            tokio::task::spawn_local(connection);
+            tokio::task::spawn_local(connection.with_upgrades());
             Ok(Link::Http1(sender))
         }
         Protocol::Http2 => {

@@ -15,9 +15,6 @@ mod alarm;
 /// A connection, by any way.
 mod link;
 
-/// Bodies of requests.
-mod body;
-
 /// Whether a response is right.
 mod check;
 
@@ -30,3 +27,6 @@ mod crew;
 pub use crew::{run, run_between};
 pub use measured::Measured;
 pub use plan::{Expected, Pace, Path, Plan, Protocol, Reuse, Until, Way};
+
+#[cfg(test)]
+mod tests;

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use super::{Scenario, Shape};
 use crate::child::Program;
 use crate::contender::keygress::Keygress;
-use crate::contender::{Contender, Site};
+use crate::contender::{Contender, Running, Site};
 use crate::load::Protocol;
-use crate::results::Outcome;
+use crate::results::{Outcome, Row};
 use crate::upstream::{self, Upstream};
 
 /// Everything that a `keygress bench` runs with.
@@ -61,6 +61,12 @@ pub(super) struct Scene {
     folder: TempDir,
 }
 
+/// A contender that is up, and what it did so far.
+pub(super) struct Turn {
+    pub(super) row: Row,
+    pub(super) running: Running,
+}
+
 impl Bench {
     /// Tells what happens now.
     pub(super) fn step(&mut self, step: &str) {
@@ -100,6 +106,24 @@ impl Bench {
     /// Who has this name.
     pub(super) fn named(&self, name: &str) -> Option<&dyn Contender> {
         (0..=self.peers.len()).map(|number| self.contender(number)).find(|contender| contender.name() == name)
+    }
+
+    /// Starts everyone who can do this, keygress first; the notes say who is not in it, and why.
+    pub(super) fn start_all(&self, scene: &Scene, shape: &Shape) -> anyhow::Result<(Vec<Turn>, Vec<String>)> {
+        let (mut turns, mut notes) = (Vec::new(), Vec::new());
+        for number in 0..=self.peers.len() {
+            let contender = self.contender(number);
+            let folder = scene.folder(contender.name())?;
+            let started =
+                contender.can(shape).map_err(anyhow::Error::msg).and_then(|()| contender.start(&scene.site(self, &folder, shape)));
+            match started {
+                Ok(running) => turns.push(Turn { row: Row::of(contender), running }),
+                // Without keygress there is nothing to measure.
+                Err(error) if number == 0 => return Err(error),
+                Err(error) => notes.push(format!("{} is not in it: {error:#}", contender.name())),
+            }
+        }
+        Ok((turns, notes))
     }
 
     /// The core of who is measured.

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::bench::Scene;
+use super::bench::{Scene, Turn};
 use super::{Bench, Shape, mebibytes};
 use crate::contender::Running;
 use crate::load::{self, Measured, Path, Plan, Until};
 use crate::meter::Usage;
-use crate::results::{Bar, Limit, Outcome, Row, Run, Unit, metric};
+use crate::results::{Bar, Limit, Outcome, Run, Unit, metric};
 
 const DOWN: &str = "throughput down";
 const UP: &str = "throughput up";
@@ -24,19 +24,9 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let bytes: u64 = bench.either(1024, 64) * 1024 * 1024;
     let shape = Shape { connections: 1, requests: 1, ..Shape::default() };
     let scene = bench.scene(shape.upstream)?;
-    let (mut turns, mut notes) = (Vec::new(), Vec::new());
-    for number in 0..=bench.peers.len() {
-        let contender = bench.contender(number);
-        if let Err(why) = contender.can(&shape) {
-            notes.push(format!("{} is not in it: {why}", contender.name()));
-            continue;
-        }
-        let folder = scene.folder(contender.name())?;
-        let running = contender.start(&scene.site(bench, &folder, &shape))?;
-        turns.push((Row { contender: contender.name().to_owned(), version: contender.version(), runs: Vec::new() }, running));
-    }
+    let (mut turns, notes) = bench.start_all(&scene, &shape)?;
     for round in 1..=bench.rounds {
-        for (row, running) in &mut turns {
+        for Turn { row, running } in &mut turns {
             bench.step(&format!("S12 round {round} of {}: {}", bench.rounds, row.contender));
             row.runs.push(carry(&scene, &shape, running, bytes)?);
         }
@@ -45,7 +35,7 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
         scenario: "S12".to_owned(),
         title: format!("a body of {} MiB down, and one up", bytes >> 20),
         conditions: vec!["plain HTTP/1.1 in, TLS out, one connection; memory looked at every 10 ms".to_owned()],
-        rows: turns.into_iter().map(|(row, _)| row).collect(),
+        rows: turns.into_iter().map(|turn| turn.row).collect(),
         bars: Vec::new(),
         notes,
     };

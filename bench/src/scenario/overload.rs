@@ -24,7 +24,7 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let scene = bench.scene_on(shape.upstream, upstream_core)?;
     let folder = scene.folder("keygress")?;
     let launched = bench.keygress.launch_at(&scene.site(bench, &folder, &shape))?;
-    let mut row = Row { contender: "keygress".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), runs: Vec::new() };
+    let mut row = Row::of(&bench.keygress);
     for round in 1..=bench.rounds {
         bench.step(&format!("S13 round {round} of {}: capacity", bench.rounds));
         let until = Until { requests: None, time: Duration::from_secs(seconds) };

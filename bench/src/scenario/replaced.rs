@@ -24,7 +24,7 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let folder = scene.folder("keygress")?;
     let launched = bench.keygress.launch_at(&scene.site(bench, &folder, &shape))?;
     let plan = shape.plan(&scene.upstream, &launched.running.entry, &scene.token);
-    let mut row = Row { contender: "keygress".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), runs: Vec::new() };
+    let mut row = Row::of(&bench.keygress);
     for round in 1..=bench.rounds {
         bench.step(&format!("S9 round {round} of {}: without reloads", bench.rounds));
         let quiet = load::run(&plan)?;

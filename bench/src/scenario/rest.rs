@@ -28,16 +28,18 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let (mut rows, mut notes) = (Vec::new(), Vec::new());
     for number in 0..=bench.peers.len() {
         let contender = bench.contender(number);
-        let mut row = Row { contender: contender.name().to_owned(), version: contender.version(), runs: Vec::new() };
+        let mut row = Row::of(contender);
         for entrance in [Entrance::Plain, Entrance::Intercept] {
             for &connections in counts {
                 let shape = Shape { entrance, connections, ..Shape::default() };
-                if let Err(why) = bench.contender(number).can(&shape) {
-                    notes.push(format!("{} is not in it: {why}", row.contender));
-                    continue;
-                }
                 bench.step(&format!("S6 {}: {}", row.contender, resting(connections, entrance)));
-                row.runs.push(rest(bench, bench.contender(number), &scene, &shape)?);
+                let contender = bench.contender(number);
+                let rested = contender.can(&shape).map_err(anyhow::Error::msg).and_then(|()| rest(bench, contender, &scene, &shape));
+                match rested {
+                    Ok(run) => row.runs.push(run),
+                    Err(error) if number == 0 => return Err(error),
+                    Err(error) => notes.push(format!("{} is not in it: {error:#}", row.contender)),
+                }
             }
         }
         rows.push(row);

@@ -29,7 +29,7 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
         let shape = Shape { rules, ..shape.clone() };
         processes.push((rules, bench.keygress.launch_at(&scene.site(bench, &folder, &shape))?));
     }
-    let mut row = Row { contender: "keygress".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), runs: Vec::new() };
+    let mut row = Row::of(&bench.keygress);
     for round in 1..=bench.rounds {
         let mut run = Run::default();
         for (rules, launched) in &processes {

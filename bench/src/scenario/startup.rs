@@ -18,7 +18,7 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     for number in 0..=bench.peers.len() {
         let contender = bench.contender(number);
         match contender.can(&shape) {
-            Ok(()) => rows.push(Row { contender: contender.name().to_owned(), version: contender.version(), runs: Vec::new() }),
+            Ok(()) => rows.push(Row::of(contender)),
             Err(why) => notes.push(format!("{} is not in it: {why}", contender.name())),
         }
     }
@@ -28,7 +28,14 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
             let Some(contender) = bench.named(&row.contender) else { continue };
             let folder = scene.folder(&format!("{}-{start}", row.contender))?;
             let begun = Instant::now();
-            let running = contender.start(&scene.site(bench, &folder, &shape))?;
+            let running = match contender.start(&scene.site(bench, &folder, &shape)) {
+                Ok(running) => running,
+                Err(error) if row.contender == bench.keygress.name => return Err(error),
+                Err(error) => {
+                    notes.push(format!("{} did not start: {error:#}", row.contender));
+                    continue;
+                }
+            };
             let mut plan = shape.plan(&scene.upstream, &running.entry, &scene.token);
             plan.warm_up = 0;
             plan.until = Until { requests: Some(1), time: Duration::from_secs(10) };

@@ -2,7 +2,7 @@
 
 use super::bench::Scene;
 use super::{Bench, Shape};
-use crate::contender::{Contender, Running};
+use crate::contender::Running;
 use crate::load::{self, Measured};
 use crate::meter::{Noise, Usage};
 use crate::results::{Bar, Outcome, Row, Run, Unit, metric};
@@ -20,17 +20,11 @@ pub(super) struct Turns {
     pub(super) bars: Vec<Bar>,
 }
 
-/// A contender that is up, and what it did so far.
-struct Turn {
-    row: Row,
-    running: Running,
-}
-
 impl Turns {
     /// Runs it.
     pub(super) fn run(self, bench: &mut Bench) -> anyhow::Result<Outcome> {
         let scene = bench.scene(self.shape.upstream)?;
-        let (mut turns, notes) = self.start(bench, &scene)?;
+        let (mut turns, notes) = bench.start_all(&scene, &self.shape)?;
         let mut direct = Row { contender: "direct".to_owned(), version: String::new(), runs: Vec::new() };
         for round in 1..=bench.rounds {
             let mut base = None;
@@ -66,33 +60,6 @@ impl Turns {
         };
         outcome.bars = self.bars.into_iter().map(|bar| outcome.hold(bar)).collect();
         Ok(outcome)
-    }
-
-    /// Starts everyone who can do this; the notes say who cannot, and why.
-    fn start(&self, bench: &mut Bench, scene: &Scene) -> anyhow::Result<(Vec<Turn>, Vec<String>)> {
-        let (mut turns, mut notes) = (Vec::new(), Vec::new());
-        let contenders = std::iter::once(&bench.keygress as &dyn Contender).chain(bench.peers.iter().map(|peer| &**peer));
-        for contender in contenders {
-            if let Err(why) = contender.can(&self.shape) {
-                notes.push(format!("{} is not in it: {why}", contender.name()));
-                continue;
-            }
-            let folder = scene.folder(contender.name())?;
-            let running = match contender.start(&scene.site(bench, &folder, &self.shape)) {
-                Ok(running) => running,
-                // A peer that does not come up is a line in the report; without keygress there is none.
-                Err(why) if !turns.is_empty() => {
-                    notes.push(format!("{} is not in it: it did not start: {why:#}", contender.name()));
-                    continue;
-                }
-                Err(why) => return Err(why.context(contender.name().to_owned())),
-            };
-            turns.push(Turn {
-                row: Row { contender: contender.name().to_owned(), version: contender.version(), runs: Vec::new() },
-                running,
-            });
-        }
-        Ok((turns, notes))
     }
 
     /// One run of one contender.

@@ -1,94 +1,20 @@
 //! What the upstream answers, by path.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Incoming};
 
 use super::{NOTHING, SAW, digest};
-
-/// The largest piece of a body.
-const PIECE: usize = 64 * 1024;
-
-/// Text, so that whoever compresses or scans has something to look at.
-static LETTERS: [u8; PIECE] = letters();
-
-/// One server-sent event.
-const EVENT: &[u8] = b"event: tick\ndata: {\"part\":\"of an answer that takes its time\"}\n\n";
-
-/// How long it takes from one event to the next.
-const EVENT_INTERVAL: Duration = Duration::from_millis(5);
+use crate::wire::Outgoing;
 
 /// How many bytes `/slow` answers with.
 const SLOW_BYTES: u64 = 200;
 
-const fn letters() -> [u8; PIECE] {
-    let mut letters = [b' '; PIECE];
-    let mut at = 0;
-    while at < PIECE {
-        // 23 is prime to the length: no power of two shows the same piece twice.
-        letters[at] = b'a' + (at % 23) as u8;
-        at += 1;
-    }
-    letters
-}
-
-/// The body of an answer.
-pub(super) enum Outgoing {
-    /// So many letters.
-    Letters(u64),
-    /// What came.
-    Echo(Incoming),
-    /// So many events, each after a while.
-    Events(u64, Pin<Box<tokio::time::Sleep>>),
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Letters(0) | Self::Events(0, _) => Poll::Ready(None),
-            Self::Letters(left) => {
-                let piece = usize::try_from(*left).unwrap_or(PIECE).min(PIECE);
-                *left -= piece as u64;
-                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(LETTERS.get(..piece).unwrap_or_default())))))
-            }
-            Self::Echo(body) => Pin::new(body).poll_frame(context),
-            Self::Events(left, pause) => {
-                std::task::ready!(pause.as_mut().poll(context));
-                *left -= 1;
-                *pause = Box::pin(tokio::time::sleep(EVENT_INTERVAL));
-                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(EVENT)))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Letters(left) | Self::Events(left, _) => *left == 0,
-            Self::Echo(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Letters(left) => SizeHint::with_exact(*left),
-            Self::Echo(body) => body.size_hint(),
-            Self::Events(..) => SizeHint::default(),
-        }
-    }
-}
-
 /// Answers one request.
-pub(super) async fn answer(request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+pub(super) async fn answer(request: Request<Incoming>) -> Response<Outgoing> {
     let (head, body) = request.into_parts();
     let mut response = Response::new(Outgoing::Letters(0));
     let path = head.uri.path().trim_start_matches('/');
@@ -109,12 +35,12 @@ pub(super) async fn answer(request: Request<Incoming>) -> Result<Response<Outgoi
         }
         ("events", Some(events)) => {
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-            *response.body_mut() = Outgoing::Events(events, Box::pin(tokio::time::sleep(EVENT_INTERVAL)));
+            *response.body_mut() = Outgoing::events(events);
         }
         (_, _) => *response.status_mut() = StatusCode::NOT_FOUND,
     }
     response.headers_mut().insert(SAW, saw(&head.headers));
-    Ok(response)
+    response
 }
 
 /// Reads a body to its end; `None` where it broke off.

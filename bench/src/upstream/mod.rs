@@ -55,9 +55,9 @@ pub struct Upstream {
 /// What it says when it is up.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Up {
-    address: SocketAddr,
-    plain: SocketAddr,
-    ca_pem: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) plain: SocketAddr,
+    pub(crate) ca_pem: String,
 }
 
 /// Starts an upstream as a process of its own.

@@ -1,38 +1,23 @@
 //! The upstream's process: one thread or several, each with its own listeners.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Context;
-use hyper::rt::Executor;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::answer;
 use super::{HOST, Settings, Up};
+use crate::serve::{self, Service};
 
 /// Connections that wait to be accepted: thousands come at once.
 const BACKLOG: u32 = 4096;
-
-/// What hyper spawns stays on the thread.
-#[derive(Clone, Copy, Debug)]
-struct Here;
-
-impl<F: Future + 'static> Executor<F> for Here {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
-    }
-}
 
 /// Serves until the process ends; `up` is told where.
 ///
@@ -52,8 +37,9 @@ pub(crate) fn serve(settings: &Settings, up: impl FnOnce(&Up) -> anyhow::Result<
         let acceptor = acceptor.clone();
         threads.push(std::thread::spawn(move || {
             let local = LocalSet::new();
-            local.spawn_local(accept(plain, None));
-            local.block_on(&runtime, accept(secure, Some(acceptor)));
+            let service: Service = Rc::new(|request| Box::pin(answer(request)));
+            local.spawn_local(serve::accept(plain, None, Rc::clone(&service)));
+            local.block_on(&runtime, serve::accept(secure, Some(acceptor), service));
         }));
     }
     let (address, plain) = first.context("no thread, no listener")?;
@@ -70,45 +56,6 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseport(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                // A socket without it is slower, no less right.
-                let _ = stream.set_nodelay(true);
-                tokio::task::spawn_local(connection(stream, acceptor.clone()));
-            }
-            // Out of descriptors: accepting again at once would only spin.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, acceptor: Option<TlsAcceptor>) {
-    let Some(acceptor) = acceptor else { return http(stream, Speaks::Http1).await };
-    // Whoever breaks off during the handshake, or after it, is the client's to count.
-    let Ok(stream) = acceptor.accept(stream).await else { return };
-    let speaks = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Speaks::Http2 } else { Speaks::Http1 };
-    http(stream, speaks).await;
-}
-
-enum Speaks {
-    Http1,
-    Http2,
-}
-
-async fn http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, speaks: Speaks) {
-    let stream = TokioIo::new(stream);
-    let _how_it_ended = match speaks {
-        Speaks::Http1 => http1::Builder::new().serve_connection(stream, service_fn(answer)).await,
-        Speaks::Http2 => {
-            let mut builder = http2::Builder::new(Here);
-            builder.initial_stream_window_size(1024 * 1024).initial_connection_window_size(8 * 1024 * 1024);
-            builder.max_concurrent_streams(1024).serve_connection(stream, service_fn(answer)).await
-        }
-    };
 }
 
 /// A CA that lives as long as the process, and a certificate of it; sessions are resumed.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use keygress_bench::child::{self, Program};
 use keygress_bench::contender::keygress::Keygress;
-use keygress_bench::contender::{self, Contender};
 use keygress_bench::own::{self, Own};
 use keygress_bench::results::{Machine, Outcome, Report, Run, Verdict};
 use keygress_bench::scenario::{self, Bench, Cores, Progress, Scenario};
@@ -33,9 +32,6 @@ pub struct Args {
     /// Rounds in which contenders take turns. Default: 5, or 1 if quick.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
-    /// Proxies on this machine that take turns with it, or `all` that are installed: for comparison.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    peers: Vec<String>,
     /// One core for who is measured, and one for all others. Default: where there are at least two.
     #[arg(long, value_name = "CORE,CORE", value_delimiter = ',', num_args = 1..=2)]
     cores: Vec<usize>,
@@ -135,7 +131,7 @@ fn measure(args: &Args) -> anyhow::Result<Vec<Outcome>> {
     let mut bench = Bench {
         servers: Program::ours(&["bench", "--serve"])?,
         keygress: Keygress::new(std::env::current_exe()?),
-        peers: args.peers()?,
+        peers: Vec::new(),
         quick: is_quick,
         rounds: args.rounds.map_or(if is_quick { 1 } else { 5 }, usize::from),
         cores: args.cores()?,
@@ -159,23 +155,6 @@ impl Args {
             if self.scenarios.is_empty() { SENSIBLE.to_vec() } else { self.scenarios.iter().map(String::as_str).collect() };
         let unknown = |name: &str| format!("there is no scenario `{name}`; `keygress bench --list` names them");
         named.into_iter().map(|name| scenario::find(name).with_context(|| unknown(name))).collect()
-    }
-
-    fn peers(&self) -> anyhow::Result<Vec<Box<dyn Contender>>> {
-        let is_all = self.peers.iter().any(|name| name == "all");
-        if let Some(unknown) = self.peers.iter().find(|name| *name != "all" && !contender::peers().iter().any(|peer| peer.name() == *name))
-        {
-            bail!("`{unknown}` is no peer: {}", contender::peers().iter().map(|peer| peer.name()).collect::<Vec<_>>().join(", "));
-        }
-        let mut chosen = Vec::new();
-        for peer in contender::peers() {
-            match (self.peers.iter().any(|name| name == peer.name()), contender::is_installed(&*peer)) {
-                (true, false) => bail!("`{}` is not installed here", peer.name()),
-                (named, true) if named || is_all => chosen.push(peer),
-                (_, _) => {}
-            }
-        }
-        Ok(chosen)
     }
 
     fn cores(&self) -> anyhow::Result<Option<Cores>> {
