@@ -2,6 +2,7 @@
 //! the product carries what comes of it.
 
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 const PIECE: usize = 64 * 1024;
 
 /// Text, so that whoever compresses or scans has something to look at.
-static LETTERS: [u8; PIECE] = letters();
+static LETTERS: LazyLock<Bytes> = LazyLock::new(letters);
 
 /// One server-sent event.
 const EVENT: &[u8] = b"event: tick\ndata: {\"part\":\"of an answer that takes its time\"}\n\n";
@@ -23,16 +24,9 @@ const EVENT: &[u8] = b"event: tick\ndata: {\"part\":\"of an answer that takes it
 /// How long it takes from one event to the next.
 const EVENT_INTERVAL: Duration = Duration::from_millis(5);
 
-#[expect(clippy::indexing_slicing, reason = "a constant: what is out of bounds does not compile")]
-const fn letters() -> [u8; PIECE] {
-    let mut letters = [b' '; PIECE];
-    let mut at = 0;
-    while at < PIECE {
-        // 23 is prime to the length: no power of two shows the same piece twice.
-        letters[at] = b'a' + (at % 23) as u8;
-        at += 1;
-    }
-    letters
+/// 23 is prime to the length: no power of two shows the same piece twice.
+fn letters() -> Bytes {
+    (b'a'..=b'w').cycle().take(PIECE).collect()
 }
 
 /// Anything that bytes go through.
@@ -90,7 +84,7 @@ impl Body for Outgoing {
             Self::Letters(left) => {
                 let piece = usize::try_from(*left).unwrap_or(PIECE).min(PIECE);
                 *left -= piece as u64;
-                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(LETTERS.get(..piece).unwrap_or_default())))))
+                Poll::Ready(Some(Ok(Frame::data(LETTERS.slice(..piece)))))
             }
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Echo(body) => Pin::new(body).poll_frame(context),

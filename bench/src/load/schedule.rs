@@ -67,6 +67,7 @@ fn offset(number: u64, per_second: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::alarm::Alarm;
 
     fn constant(per_second: f64, requests: Option<u64>, seconds: u64) -> Schedule {
         let schedule = Schedule::new(Pace::Constant(per_second), Until { requests, time: Duration::from_secs(seconds) });
@@ -83,6 +84,21 @@ mod tests {
         assert_eq!(due(&schedule), Duration::from_millis(10), "the next is due later, although it is asked for now");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(due(&schedule), Duration::from_millis(20), "what was missed stays due when it was due");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stands_still_is_late_for_all_that_were_due() {
+        // One lane, 100 requests a second; each answer takes 1 ms but the third, which takes 55.
+        let (schedule, alarm) = (constant(100.0, Some(8), 10), Alarm::Runtime);
+        let mut latencies = Vec::new();
+        while let Some(due) = schedule.claim(Instant::now()) {
+            alarm.until(due).await.unwrap();
+            let took = if latencies.len() == 2 { 55 } else { 1 };
+            tokio::time::sleep(Duration::from_millis(took)).await;
+            latencies.push(due.elapsed().as_millis());
+        }
+        // Who counts from when a request could be sent sees 1 ms in all of them but one.
+        assert_eq!(latencies, [1, 1, 55, 46, 37, 28, 19, 10]);
     }
 
     #[tokio::test(start_paused = true)]
