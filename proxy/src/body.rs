@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::worker::Serving;
 
@@ -41,7 +41,9 @@ pub enum Trailers {
 pub struct Stream {
     incoming: Incoming,
     trailers: Trailers,
-    idle: Option<(Duration, Pin<Box<Sleep>>)>,
+    idle_limit: Option<Duration>,
+    /// Runs while the next frame is awaited: not while the other side takes its time with the last one.
+    idle: Option<Pin<Box<Sleep>>>,
     /// Held for its drop alone.
     kept: Option<Serving>,
 }
@@ -89,8 +91,7 @@ impl Body {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
-        let idle = idle.map(|limit| (limit, Box::pin(tokio::time::sleep(limit))));
-        Self::Stream(Box::new(Stream { incoming, trailers, idle, kept: None }))
+        Self::Stream(Box::new(Stream { incoming, trailers, idle_limit: idle, idle: None, kept: None }))
     }
 
     /// The request counts as being served until this body is through; at once where nothing is streamed.
@@ -140,15 +141,12 @@ impl Stream {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         loop {
             let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-                if let Some((_, sleep)) = &mut self.idle {
-                    ready!(sleep.as_mut().poll(cx));
-                    return Poll::Ready(Some(Err(Broken::Idle)));
-                }
-                return Poll::Pending;
+                let Some(limit) = self.idle_limit else { return Poll::Pending };
+                let sleep = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+                ready!(sleep.as_mut().poll(cx));
+                return Poll::Ready(Some(Err(Broken::Idle)));
             };
-            if let Some((limit, sleep)) = &mut self.idle {
-                sleep.as_mut().reset(Instant::now() + *limit);
-            }
+            self.idle = None;
             let frame = match next {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Poll::Ready(Some(Err(Broken::Transport(error)))),
@@ -188,6 +186,8 @@ impl Trailers {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     #[test]
@@ -201,6 +201,42 @@ mod tests {
         assert_eq!(kept["x-checksum"], "abc");
         assert!(Trailers::Only(Vec::new()).let_through(trailers.clone()).is_none());
         assert_eq!(Trailers::Pass.let_through(trailers).unwrap().len(), 2);
+    }
+
+    /// An upstream that takes its time is not a body that stands still.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_not_asked_for_more_does_not_stand_still() {
+        use futures_util::FutureExt;
+        use http_body_util::BodyExt;
+        use tokio::io::AsyncWriteExt;
+
+        let (mut caller, stream) = tokio::io::duplex(1024);
+        let (told, mut outcome) = tokio::sync::mpsc::unbounded_channel();
+        let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+            let told = told.clone();
+            async move {
+                let mut body = Body::request(request.into_body(), &[]);
+                assert!(body.frame().await.unwrap().is_ok());
+                // Asked once more in vain, and then not for a long time.
+                assert!(body.frame().now_or_never().is_none());
+                tokio::time::sleep(IDLE_TIMEOUT / 2).await;
+                told.send(None).unwrap();
+                tokio::time::sleep(IDLE_TIMEOUT * 2).await;
+                told.send(Some(body.collect().await.is_ok())).unwrap();
+                Ok::<_, std::convert::Infallible>(http::Response::new(Body::Empty))
+            }
+        });
+        let connection = hyper::server::conn::http1::Builder::new().serve_connection(hyper_util::rt::TokioIo::new(stream), service);
+        caller.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nfour").await.unwrap();
+        let rest = async {
+            assert_eq!(outcome.recv().await, Some(None));
+            caller.write_all(b"more").await.unwrap();
+            assert_eq!(outcome.recv().await, Some(Some(true)));
+        };
+        tokio::select! {
+            _ = connection => panic!("the connection ended first"),
+            () = rest => {}
+        }
     }
 
     /// A request whose body stops after its first bytes, as the proxy reads it.

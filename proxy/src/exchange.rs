@@ -3,12 +3,14 @@
 //!
 //! Every way in ends here, and only here is anything sent: no path decides for itself.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
+use keygress_policy::Rule;
 use keygress_policy::decide::{Connect, Decision, Denial, Grant, Question};
 use keygress_policy::destination::{Host, Scheme};
 use keygress_policy::inject::{SlotRefusal, strip};
@@ -23,7 +25,7 @@ mod record;
 use crate::body::Body;
 use crate::caller::RunningTask;
 use crate::credentials::{Ready, Source};
-use crate::forward::{self, Key, Target, head, upgrade};
+use crate::forward::{self, Failed, Shelf, Target, head, upgrade};
 use crate::refusal::{Code, Refusal};
 use crate::reload::Snapshot;
 use crate::scrub;
@@ -82,10 +84,7 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     let question = Question { workloads: &sight.workloads, scheme, host: &host, port, method: &head.method, path: head.uri.path() };
     let grant = permitted(snapshot.policy.decide(&question))?;
     record.granted(&grant);
-    line.shared()
-        .limits
-        .count(grant.rule, sight.workload.as_deref(), sight.task_id(), Instant::now())
-        .map_err(|seconds| limited(&grant, seconds))?;
+    counted(line, &sight, grant.rule)?;
 
     // with which credential
     let caller_upgrade = upgrade::asked(&mut head);
@@ -95,25 +94,16 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
         upgrade::ask(&mut head.headers);
     }
     let mut use_of = Use::prepare(line, &sight, &grant, &mut head).await?;
-    record.credential(&use_of);
 
     // put it on, send it
     let target = Target { scheme, host: &host, port, allow_ips: &grant.rule.allow_ips, http1_only: caller_upgrade.is_some() };
-    let key = Key {
-        generation: snapshot.generation,
-        rule: grant.rule.index,
-        holder: sight.holder.clone(),
-        host: host.clone(),
-        port,
-        http1_only: target.http1_only,
-    };
+    let shelf = sight.shelf(line.pool(), grant.rule.index, &target)?;
     let body = Body::request(body, &grant.rule.request_trailers);
     let spare = use_of.may_replay(&body).then(|| head.clone());
-    let mut response = attempt(line, record, (&key, &target), &use_of, (head, body)).await?;
+    let mut response = attempt(line, record, (&shelf, &target), &mut use_of, (head, body)).await?;
     if let Some(head) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
         use_of.renew().await?;
-        record.credential(&use_of);
-        response = attempt(line, record, (&key, &target), &use_of, (head, Body::Empty)).await?;
+        response = attempt(line, record, (&shelf, &target), &mut use_of, (head, Body::Empty)).await?;
     }
 
     // keep it from coming back
@@ -130,15 +120,25 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
 async fn attempt(
     line: &Line,
     record: &mut Record<'_>,
-    (key, target): (&Key, &Target<'_>),
-    use_of: &Use<'_>,
-    (mut head, body): (Parts, Body),
+    (shelf, target): (&Shelf, &Target<'_>),
+    use_of: &mut Use<'_>,
+    (mut head, mut body): (Parts, Body),
 ) -> Result<Response<Incoming>, Refusal> {
-    let (pool, connector) = (line.pool(), line.connector());
-    let link = forward::reach(pool, connector, key, target).await?;
-    use_of.put_on(&mut head)?;
-    record.sent();
-    forward::send((pool, connector), key, target, link, (head, body)).await
+    let mut link = forward::reach(shelf, line.connector(), target).await?;
+    loop {
+        if link.is_fresh() {
+            use_of.confirm().await?;
+        }
+        use_of.put_on(&mut head)?;
+        record.sent(use_of);
+        match forward::send(shelf, link, head, body).await {
+            Ok(response) => return Ok(response),
+            Err(Failed::Refused(refusal)) => return Err(refusal),
+            // The one safe retry: a kept connection was gone, and nothing was written. Once, as what is dialled now is fresh.
+            Err(Failed::Unsent(request)) => (head, body) = request.into_parts(),
+        }
+        link = line.connector().connect(target).await?;
+    }
 }
 
 /// What a `CONNECT` asks for.
@@ -178,10 +178,7 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
             Connect::Denied(denial) => return Err(denied(&denial)),
         };
         record.rule(rule);
-        line.shared()
-            .limits
-            .count(rule, sight.workload.as_deref(), sight.task_id(), Instant::now())
-            .map_err(|seconds| rate_limited(&rule.name, seconds))?;
+        counted(line, &sight, rule)?;
         let target = Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false };
         line.connector().dial(&target).await.map(Opened::Tunnel)
     }
@@ -207,16 +204,17 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
 
 /// The use of a credential by one request: nothing where the grant has none.
 struct Use<'g> {
+    sight: Rc<Sight>,
     credential: Option<(&'g Arc<crate::Credential>, Arc<crate::credentials::Slot>, Arc<Ready>)>,
 }
 
 impl<'g> Use<'g> {
     /// Checks the slot that the application may have filled, strips its other credentials, and has the value ready.
-    async fn prepare(line: &Line, sight: &Sight, grant: &Grant<'g, Source>, head: &mut Parts) -> Result<Self, Refusal> {
+    async fn prepare(line: &Line, sight: &Rc<Sight>, grant: &Grant<'g, Source>, head: &mut Parts) -> Result<Self, Refusal> {
         let Some(credential) = grant.credential else {
             // What the application holds, a placeholder or a key of its own, leaves only where the rule forwards it by name.
             strip(head, &grant.rule.forward, None);
-            return Ok(Self { credential: None });
+            return Ok(Self { sight: Rc::clone(sight), credential: None });
         };
         credential.injection.admit(head, sight.placeholder(credential)).map_err(|refusal| slot_refused(grant, refusal))?;
         strip(head, &grant.rule.forward, Some(&credential.injection));
@@ -228,7 +226,13 @@ impl<'g> Use<'g> {
             Some(ready) => ready,
             None => slot.wait().await.map_err(|unavailable| no_credential(grant, unavailable))?,
         };
-        Ok(Self { credential: Some((credential, slot, ready)) })
+        Ok(Self { sight: Rc::clone(sight), credential: Some((credential, slot, ready)) })
+    }
+
+    /// To dial took time: what was revoked or has expired meanwhile is not put on, and nothing is sent for a task that has ended.
+    async fn confirm(&mut self) -> Result<(), Refusal> {
+        self.sight.still_runs()?;
+        self.take_fresh().await
     }
 
     fn put_on(&self, head: &mut Parts) -> Result<(), Refusal> {
@@ -247,8 +251,15 @@ impl<'g> Use<'g> {
     }
 
     async fn renew(&mut self) -> Result<(), Refusal> {
+        if let Some((_, slot, ready)) = &self.credential {
+            slot.invalidate(ready);
+        }
+        self.take_fresh().await
+    }
+
+    /// The value that is ready now.
+    async fn take_fresh(&mut self) -> Result<(), Refusal> {
         let Some((credential, slot, ready)) = &mut self.credential else { return Ok(()) };
-        slot.invalidate(ready);
         *ready = slot.wait().await.map_err(|unavailable| {
             Refusal::new(Code::NoCredential, format!("`{}`: {}", credential.name, unavailable.reason)).retry_after(unavailable.retry_after)
         })?;
@@ -276,12 +287,12 @@ fn denied(denial: &Denial<'_>) -> Refusal {
     }
 }
 
-fn limited(grant: &Grant<'_, Source>, seconds: u64) -> Refusal {
-    rate_limited(&grant.rule.name, seconds)
-}
-
-fn rate_limited(rule: &keygress_policy::name::RuleName, seconds: u64) -> Refusal {
-    Refusal::new(Code::RateLimited, "the rule's rate is used up").by_rule(rule).retry_after(Some(seconds))
+fn counted(line: &Line, sight: &Sight, rule: &Rule) -> Result<(), Refusal> {
+    if rule.limit.is_none() {
+        return Ok(());
+    }
+    let count = line.shared().limits.count(rule, sight.workload.as_deref(), sight.task_id(), Instant::now());
+    count.map_err(|seconds| Refusal::new(Code::RateLimited, "the rule's rate is used up").by_rule(&rule.name).retry_after(Some(seconds)))
 }
 
 fn no_credential(grant: &Grant<'_, Source>, unavailable: crate::credentials::Unavailable) -> Refusal {

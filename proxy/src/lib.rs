@@ -27,6 +27,9 @@ pub mod audit;
 /// One thread, one runtime: what hyper spawns stays on it.
 pub mod worker;
 
+/// A TCP stream that writes small pieces in one go.
+pub mod stream;
+
 /// Bodies, streamed both ways.
 pub mod body;
 

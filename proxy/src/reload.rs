@@ -279,14 +279,14 @@ impl Loader {
         let message = format!("{rules} rules, {credentials} credentials");
         tracing::info!(generation, rules, credentials, "policy loaded");
         self.metrics.policy(true, generation);
-        self.audit.record(Event { generation: Some(generation), message: Some(message), ..Event::new(Kind::PolicyLoaded) });
+        self.audit.record(Event { generation: Some(generation), message: Some(message.into()), ..Event::new(Kind::PolicyLoaded) });
     }
 
     fn rejected(&self, reason: String) -> Arc<String> {
         let generation = self.live.snapshot.load().generation;
         tracing::warn!(generation, %reason, "policy rejected, the last good one stays");
         self.metrics.policy(false, generation);
-        self.audit.record(Event { generation: Some(generation), message: Some(reason.clone()), ..Event::new(Kind::PolicyRejected) });
+        self.audit.record(Event { generation: Some(generation), message: Some(reason.clone().into()), ..Event::new(Kind::PolicyRejected) });
         let reason = Arc::new(reason);
         self.live.failure.store(Some(Arc::clone(&reason)));
         reason

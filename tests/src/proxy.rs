@@ -7,13 +7,14 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use keygress::audit::Sink;
 use keygress::cli::serve::{self, Running};
 use keygress::config::Settings;
 use keygress::credentials::Ended;
+use keygress::metrics::Metrics;
 use keygress_policy::destination::Host;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -126,10 +127,33 @@ impl Proxy {
         audit.read.clone()
     }
 
+    /// Waits for a line of the audit that holds this text, at most 20 s.
+    #[must_use]
+    pub fn await_record(&self, text: &str) -> Option<String> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = audit.read.iter().find(|line| line.contains(text)) {
+            return Some(line.clone());
+        }
+        while let Ok(line) = audit.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            audit.read.push(line.clone());
+            if line.contains(text) {
+                return Some(line);
+            }
+        }
+        None
+    }
+
     /// The metrics as Prometheus would read them.
     #[must_use]
     pub fn metrics(&self) -> String {
         self.running.as_ref().map(|running| running.shared.metrics.expose()).unwrap_or_default()
+    }
+
+    /// The metrics themselves, which outlive the proxy; empty ones where it was stopped already.
+    #[must_use]
+    pub fn metrics_handle(&self) -> Metrics {
+        self.running.as_ref().map(|running| running.shared.metrics.clone()).unwrap_or_default()
     }
 
     /// Replaces the policy file and loads it, as SIGHUP does.

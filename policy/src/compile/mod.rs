@@ -24,7 +24,7 @@ mod together;
 /// `tests:` as meant.
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -168,7 +168,7 @@ pub struct Policy<S> {
     /// By name.
     pub(crate) credentials: Vec<Arc<Credential<S>>>,
     pub(crate) sites: Sites,
-    pub(crate) routes: BTreeMap<String, Route>,
+    pub(crate) routes: HashMap<String, Route>,
     pub(crate) tests: Vec<Test>,
 }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ipnet::IpNet;
 
@@ -206,8 +206,8 @@ fn is_link_local(network: IpNet) -> bool {
 }
 
 /// The base-URL routes: every exact host by name, and the aliases.
-pub(super) fn routes(rules: &[Rule], pieces: &[Pieces], check: &mut Check) -> BTreeMap<String, Route> {
-    let mut routes: BTreeMap<String, Route> = BTreeMap::new();
+pub(super) fn routes(rules: &[Rule], pieces: &[Pieces], check: &mut Check) -> HashMap<String, Route> {
+    let mut routes: HashMap<String, Route> = HashMap::new();
     for rule in rules {
         let Some(route) = route(rule) else { continue };
         routes.insert(format!("{}:{}", route.host, route.port), route.clone());

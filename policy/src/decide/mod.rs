@@ -106,12 +106,12 @@ impl<S: Source> Policy<S> {
 
     /// What the matching entries add up to, where it comes to matching requests at all.
     fn verdict(&self, question: &Question<'_>) -> Result<Verdict, Denial<'_>> {
-        let sites = || self.sites.of(question.scheme, question.host, question.port);
+        let sites = self.sites.of(question.scheme, question.host, question.port);
         let mut known = false;
         let mut admitted = false;
         let mut constrained = false;
         let mut opaque = false;
-        for site in sites() {
+        for site in sites.clone() {
             known = true;
             admitted |= site.admits(question.workloads);
             constrained |= site.constrains_path;
@@ -132,7 +132,7 @@ impl<S: Source> Policy<S> {
         }
         let asked = Asked { methods: MethodSet::of(question.method).ok_or(Denial::Request)?, encoded_slash };
         let mut verdict = Verdict::default();
-        for site in sites() {
+        for site in sites {
             site.paths.matching(question.path, &mut |entries| verdict.take_all(entries, question.workloads, asked));
         }
         Ok(verdict)

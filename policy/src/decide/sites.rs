@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::trie::{ANY_CALLER, Entry, Trie};
 use crate::compile::{Callers, Rule, Terms};
@@ -9,9 +10,9 @@ use crate::workload::Workloads;
 #[derive(Debug, Default)]
 pub(crate) struct Sites {
     exact: HashMap<Host, Vec<Site>>,
-    under: HashMap<Box<str>, Vec<Site>>,
+    under: HashMap<Arc<str>, Vec<Site>>,
     raised: HashSet<Host>,
-    raised_under: HashSet<Box<str>>,
+    raised_under: HashSet<Arc<str>>,
 }
 
 /// One destination: a host or suffix, a scheme and a port.
@@ -52,7 +53,8 @@ impl Sites {
     }
 
     /// Every site that a destination belongs to: its own, and those of the suffixes that it lies under.
-    pub(super) fn of(&self, scheme: Scheme, host: &Host, port: u16) -> impl Iterator<Item = &Site> {
+    /// Cloned, it walks them again without another look-up of the host.
+    pub(super) fn of(&self, scheme: Scheme, host: &Host, port: u16) -> impl Iterator<Item = &Site> + Clone {
         let exact = self.exact.get(host).into_iter().flatten();
         let under = suffixes(host).filter_map(|suffix| self.under.get(suffix)).flatten();
         exact.chain(under).filter(move |site| site.scheme == scheme && site.port == port)
@@ -65,7 +67,7 @@ impl Sites {
 }
 
 /// What follows each dot of a name.
-fn suffixes(host: &Host) -> impl Iterator<Item = &str> {
+fn suffixes(host: &Host) -> impl Iterator<Item = &str> + Clone {
     let mut rest = match host {
         Host::Name(name) => &**name,
         Host::Ip(_) => "",

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// Longest DNS name, in bytes, without a trailing dot (RFC 1035, section 2.3.4).
 const NAME_BYTES_MAX: usize = 253;
@@ -7,11 +8,11 @@ const NAME_BYTES_MAX: usize = 253;
 /// Longest label of a DNS name, in bytes (RFC 1035, section 2.3.4).
 const LABEL_BYTES_MAX: usize = 63;
 
-/// A canonical host: a lower-case LDH name whose last label is not numeric, or a canonical IP literal.
+/// A canonical host: a lower-case LDH name whose last label is not numeric, or a canonical IP literal. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Host {
     /// A DNS name, lower case, without a trailing dot.
-    Name(Box<str>),
+    Name(Arc<str>),
     /// An address literal.
     Ip(IpAddr),
 }
@@ -44,7 +45,8 @@ impl Host {
             return Ok(Self::Ip(IpAddr::V4(ip)));
         }
         check_name(text)?;
-        Ok(Self::Name(text.to_ascii_lowercase().into()))
+        let is_folded = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        Ok(Self::Name(if is_folded { text.into() } else { text.to_ascii_lowercase().into() }))
     }
 }
 
@@ -148,7 +150,7 @@ pub enum HostPattern {
     /// This host only.
     Exact(Host),
     /// `*.` suffix: at least one more whole label; holds the suffix without the `*.`.
-    Under(Box<str>),
+    Under(Arc<str>),
 }
 
 impl fmt::Display for HostPattern {

@@ -1,3 +1,4 @@
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use serde_saphyr::options::MergeKeyPolicy;
@@ -30,15 +31,16 @@ pub(crate) struct Reading<S> {
 
 /// Reads a file. The library stops at the first problem, so that piece is blanked out, byte for byte, and the rest is read again.
 pub(crate) fn read<S: Source>(file: usize, text: &str) -> Reading<S> {
-    let mut reader =
-        Reader { file, outline: Outline::of(text), text: text.to_owned(), problems: Vec::new(), lost: Vec::new(), blanked: Vec::new() };
+    let text = text.to_owned();
+    let mut reader = Reader { file, outline: OnceCell::new(), text, problems: Vec::new(), lost: Vec::new(), blanked: Vec::new() };
     let document = reader.document();
     Reading { document, problems: reader.problems, lost: reader.lost }
 }
 
 struct Reader {
     file: usize,
-    outline: Outline,
+    /// Of the text as it was; made at the first problem, as it takes as long as reading does.
+    outline: OnceCell<Outline>,
     text: String,
     problems: Vec<Problem>,
     lost: Vec<(String, String)>,
@@ -51,7 +53,10 @@ impl Reader {
             self.report("too_large", 0..0, Complaint::new("the file is larger than 8 MiB", "split it into several files"));
             return None;
         }
-        if let Some(tag) = self.outline.tag.clone() {
+        // Without its mark there is no tag to look for.
+        if self.text.contains('!')
+            && let Some(tag) = self.outline().tag.clone()
+        {
             self.report("tag", tag, Complaint::new("the value has a tag", "a policy uses no tags: remove it"));
             return None;
         }
@@ -67,15 +72,19 @@ impl Reader {
         None
     }
 
+    fn outline(&self) -> &Outline {
+        self.outline.get_or_init(|| Outline::of(&self.text))
+    }
+
     /// Reports an error and blanks out the piece that it lies in. Whether another attempt makes sense.
     fn drop_piece(&mut self, error: &Error) -> bool {
         let Found { code, complaint, bytes } = found(error, &self.text);
         let piece = match code {
-            "missing_key" => self.outline.map_at(bytes.start),
-            _ => self.outline.piece_at(bytes.start),
+            "missing_key" => self.outline().map_at(bytes.start),
+            _ => self.outline().piece_at(bytes.start),
         };
         let Some(piece) = piece.cloned() else {
-            if !(code == "yaml" && self.outline.well_formed) {
+            if !(code == "yaml" && self.outline().well_formed) {
                 self.report(code, bytes, complaint);
             }
             return false;
@@ -83,7 +92,7 @@ impl Reader {
         // An entry without the key that was blanked out is wrong for that reason alone.
         let consequence =
             self.blanked.iter().any(|blanked| piece.bytes.start <= blanked.bytes.start && blanked.bytes.end <= piece.bytes.end);
-        let broken_by_us = code == "yaml" && self.outline.well_formed;
+        let broken_by_us = code == "yaml" && self.outline().well_formed;
         if !consequence && !broken_by_us {
             let place = match code {
                 "missing_key" => piece.key_bytes.clone(),
@@ -101,7 +110,7 @@ impl Reader {
     }
 
     fn point_at_twin(&mut self, piece: &Piece) {
-        let first = self.outline.earlier_twin(piece).map(|twin| self.place(twin.key_bytes.clone()));
+        let first = self.outline().earlier_twin(piece).map(|twin| self.place(twin.key_bytes.clone()));
         if let (Some(first), Some(problem)) = (first, self.problems.last_mut()) {
             problem.related = Some((first, "first here".to_owned()));
         }
@@ -111,7 +120,7 @@ impl Reader {
     fn blank(&mut self, piece: Piece) -> bool {
         let candidate = (1..=piece.depth)
             .rev()
-            .filter_map(|depth| if depth == piece.depth { Some(&piece) } else { self.outline.holder(&piece, depth) })
+            .filter_map(|depth| if depth == piece.depth { Some(&piece) } else { self.outline().holder(&piece, depth) })
             .find(|candidate| candidate.removable && !self.blanked.contains(candidate))
             .cloned();
         let Some(candidate) = candidate else { return false };
@@ -136,11 +145,11 @@ impl Reader {
 
     fn note_loss(&mut self, piece: &Piece) {
         let lost = self
-            .outline
+            .outline()
             .pieces
             .iter()
             .filter(|entry| entry.depth == 2 && piece.bytes.start <= entry.bytes.start && entry.bytes.end <= piece.bytes.end);
-        let lost: Vec<_> = lost.filter_map(|entry| Some((self.outline.holder(entry, 1)?.key.clone(), entry.key.clone()))).collect();
+        let lost: Vec<_> = lost.filter_map(|entry| Some((self.outline().holder(entry, 1)?.key.clone(), entry.key.clone()))).collect();
         self.lost.extend(lost);
     }
 

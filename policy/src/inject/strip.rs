@@ -57,6 +57,9 @@ const HEADERS: [&str; 50] = [
     "xi-api-key",
 ];
 
+/// The longest key on the lists below, in bytes.
+const KEY_BYTES_MAX: usize = 17;
+
 /// Keys of a query that are a credential whatever their value; without `-` and `_`.
 const KEYS: [&str; 8] = ["accesstoken", "apikey", "apitoken", "authtoken", "clientsecret", "oauthtoken", "privatetoken", "xapikey"];
 
@@ -132,15 +135,20 @@ enum Found {
 
 impl Found {
     fn by(name: &HeaderName) -> Option<Self> {
-        let folded = name.as_str().bytes().map(slot::fold);
-        let at = HEADERS.binary_search_by(|listed| listed.bytes().cmp(folded.clone())).ok()?;
-        let listed = *HEADERS.get(at)?;
-        Some(if name.as_str() == listed { Self::Listed(listed) } else { Self::Spelled(name.clone()) })
+        let text = name.as_str();
+        if !text.contains('_') {
+            let at = HEADERS.binary_search(&text).ok()?;
+            return HEADERS.get(at).map(|listed| Self::Listed(listed));
+        }
+        let folded = text.bytes().map(slot::fold);
+        HEADERS.binary_search_by(|listed| listed.bytes().cmp(folded.clone())).ok().map(|_| Self::Spelled(name.clone()))
     }
 }
 
 fn is_credential_pair(pair: pairs::Pair<'_>, injected: bool) -> bool {
-    let is_any = |keys: &[&str]| keys.iter().any(|key| is_loosely(pair.key, key));
+    let mut room = [0; KEY_BYTES_MAX];
+    let Some(key) = loosely(pair.key, &mut room) else { return false };
+    let is_any = |keys: &[&str]| keys.binary_search_by(|listed| listed.as_bytes().cmp(key)).is_ok();
     is_any(&KEYS)
         || (injected && is_any(&SIGNATURES))
         || (is_any(&KEYS_BY_VALUE) && {
@@ -149,11 +157,16 @@ fn is_credential_pair(pair: pairs::Pair<'_>, injected: bool) -> bool {
         })
 }
 
-/// Whether an encoded key is this one but for case, `-` and `_`.
-fn is_loosely(encoded: &str, key: &str) -> bool {
+/// An encoded key without case, `-` and `_`; `None` where it is longer than any on the lists.
+fn loosely<'r>(encoded: &str, room: &'r mut [u8; KEY_BYTES_MAX]) -> Option<&'r [u8]> {
     let decoded = pairs::decode(encoded);
     let name = decoded.split(|byte| matches!(byte, 0 | b'[')).next().unwrap_or_default().trim_ascii();
-    name.iter().filter(|byte| !matches!(byte, b'-' | b'_')).map(u8::to_ascii_lowercase).eq(key.bytes())
+    let mut length = 0;
+    for byte in name.iter().filter(|byte| !matches!(byte, b'-' | b'_')) {
+        *room.get_mut(length)? = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    room.get(..length)
 }
 
 #[cfg(test)]
@@ -163,7 +176,9 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted() {
-        assert!(HEADERS.is_sorted() && KEYS.is_sorted() && SIGNATURES.is_sorted() && PREFIXES.is_sorted());
+        assert!(HEADERS.is_sorted() && KEYS.is_sorted() && KEYS_BY_VALUE.is_sorted() && SIGNATURES.is_sorted() && PREFIXES.is_sorted());
+        let longest = KEYS.iter().chain(&KEYS_BY_VALUE).chain(&SIGNATURES).map(|key| key.len()).max();
+        assert_eq!(longest, Some(KEY_BYTES_MAX));
     }
 
     #[test]

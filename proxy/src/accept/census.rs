@@ -10,12 +10,16 @@ const ALL_MAX: usize = 16_384;
 /// How many of them one caller may hold: its user id, or nobody known.
 const CALLER_MAX: usize = 12_288;
 
+/// How many connections beyond that are told so at once; what comes then is closed without a word.
+const REFUSED_MAX: usize = 64;
+
 /// The connections of one worker.
 #[derive(Debug)]
 pub(super) struct Census {
     all_max: usize,
     caller_max: usize,
     all: Cell<usize>,
+    refused: Cell<usize>,
     by_caller: RefCell<HashMap<Option<u32>, usize>>,
 }
 
@@ -23,7 +27,15 @@ pub(super) struct Census {
 #[derive(Debug)]
 pub(super) struct Place {
     census: Rc<Census>,
-    caller: Option<u32>,
+    of: Of,
+}
+
+/// Whose a place is.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    Caller(Option<u32>),
+    /// Nobody's: it is only refused.
+    Refused,
 }
 
 impl Default for Census {
@@ -34,7 +46,7 @@ impl Default for Census {
 
 impl Census {
     fn with_places(all_max: usize, caller_max: usize) -> Self {
-        Self { all_max, caller_max, all: Cell::new(0), by_caller: RefCell::default() }
+        Self { all_max, caller_max, all: Cell::new(0), refused: Cell::new(0), by_caller: RefCell::default() }
     }
 
     /// A place for a connection of this user id; `None` where there is none left for it.
@@ -46,7 +58,16 @@ impl Census {
         }
         by_caller.insert(caller, held + 1);
         self.all.set(self.all.get() + 1);
-        Some(Place { census: Rc::clone(self), caller })
+        Some(Place { census: Rc::clone(self), of: Of::Caller(caller) })
+    }
+
+    /// A place for a connection that is only told that there is none; `None` where too many are being told.
+    pub(super) fn refuse(self: &Rc<Self>) -> Option<Place> {
+        let refused = self.refused.get();
+        (refused < REFUSED_MAX).then(|| {
+            self.refused.set(refused + 1);
+            Place { census: Rc::clone(self), of: Of::Refused }
+        })
     }
 
     /// How many connections there are now.
@@ -57,12 +78,13 @@ impl Census {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        let Of::Caller(caller) = self.of else { return self.census.refused.set(self.census.refused.get() - 1) };
         self.census.all.set(self.census.all.get() - 1);
         let mut by_caller = self.census.by_caller.borrow_mut();
-        if let Some(held) = by_caller.get_mut(&self.caller) {
+        if let Some(held) = by_caller.get_mut(&caller) {
             *held -= 1;
             if *held == 0 {
-                by_caller.remove(&self.caller);
+                by_caller.remove(&caller);
             }
         }
     }
@@ -79,6 +101,10 @@ mod tests {
         assert!(census.enter(Some(1)).is_none(), "its share is used up");
         let other = census.enter(Some(2)).unwrap();
         assert!(census.enter(None).is_none(), "all places are taken");
+        let told: Vec<_> = (0..REFUSED_MAX).map(|_| census.refuse().unwrap()).collect();
+        assert!(census.refuse().is_none(), "a flood is closed without a word");
+        drop(told);
+        assert!(census.refuse().is_some());
         drop((one, other));
         assert_eq!(census.count(), 1);
         assert!(census.enter(Some(1)).is_some());

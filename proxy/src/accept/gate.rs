@@ -31,7 +31,10 @@ pub(super) fn read(line: &Line, door: Door, request: Request<Incoming>) -> Resul
         (Some(scheme), Some(authority)) => {
             let scheme = carried(scheme)?;
             let (host, port) = parse(authority.as_str())?;
-            agree(&(host.clone(), port), &parse(host_field)?, scheme)?;
+            // Nearly always the same text: what was read once is not read again.
+            if host_field != authority.as_str() {
+                agree(&(host.clone(), port), &parse(host_field)?, scheme)?;
+            }
             (scheme, host, port.unwrap_or(scheme.default_port()))
         }
         (None, None) => {
@@ -179,7 +182,7 @@ fn route(snapshot: &Snapshot, uri: &Uri) -> Result<(PathAndQuery, Scheme, Host, 
     let unknown = || Refusal::new(Code::UnknownDestination, "the first segment of the path names no route");
     let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let after = whole.strip_prefix('/').ok_or_else(unknown)?;
-    let end = after.find(['/', '?']).unwrap_or(after.len());
+    let end = after.bytes().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(after.len());
     let (name, rest) = after.split_at(end);
     let route = snapshot.policy.route(name).ok_or_else(unknown)?;
     let rest = if rest.starts_with('/') { PathAndQuery::try_from(rest) } else { PathAndQuery::try_from(format!("/{rest}")) };

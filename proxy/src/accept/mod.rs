@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use keygress_policy::workload::Caller;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
 /// What a request must be before anything is asked of the policy.
@@ -34,14 +35,15 @@ pub mod authority;
 use crate::caller::{Peer, RunningTask};
 use crate::exchange::{Line, Way, Worker};
 use crate::forward::Pool;
+use crate::forward::pool::SWEEP;
+use crate::metrics::Outcome;
+use crate::refusal::Code;
+use crate::stream::Tcp;
 use crate::worker::Counted;
 
 pub use crate::exchange::Shared;
 use census::Census;
 use serve::{Door, Shut};
-
-/// How often kept connections are looked through.
-const SWEEP: Duration = Duration::from_secs(10);
 
 /// How long accepting rests when the process has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -147,15 +149,15 @@ fn bind_unix(path: &PathBuf) -> io::Result<std::os::unix::net::UnixListener> {
 }
 
 fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instant>>, task: Option<Arc<RunningTask>>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    // One thread drives it and everything it spawns: no set of local tasks beside the runtime's own.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "a worker could not start");
             return;
         }
     };
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async move {
+    runtime.block_on(async move {
         let worker = Rc::new(Worker { shared, pool: Pool::default() });
         let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
         for listener in doors.tcp {
@@ -173,8 +175,7 @@ fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instan
         entrance.until_closed().await;
     });
     // What still runs after the grace is reset here.
-    drop(local);
-    runtime.shutdown_timeout(Duration::ZERO);
+    runtime.shutdown_background();
 }
 
 /// One worker's side of all its listeners.
@@ -196,7 +197,7 @@ impl Entrance {
             }
             tokio::select! {
                 changed = closes.changed() => if changed.is_err() { break Instant::now() },
-                () = tokio::time::sleep(SWEEP) => self.worker.pool.sweep(Instant::now()),
+                () = tokio::time::sleep(SWEEP) => self.worker.pool.sweep(),
             }
         };
         while self.census.count() > 0 && Instant::now() < deadline {
@@ -206,17 +207,27 @@ impl Entrance {
     }
 
     /// Proves whose connection it is, and gives it a place. One that is refused is still told so, as an answer to its request.
-    fn admit(&self, peer: &Peer<'_>) -> Admitted {
+    ///
+    /// `None` where there are too many of those too: it is closed, and counted.
+    fn admit(&self, peer: &Peer<'_>) -> Option<Admitted> {
         let proven = self.worker.shared.callers.connection(peer, self.task.is_some());
         let (caller, shut) = match proven {
             Ok(caller) => (caller, None),
             Err(unproven) => (Caller::default(), Some(Shut::Unproven(unproven))),
         };
-        let place = self.census.enter(caller.process.as_ref().map(|process| process.uid));
-        let shut = if place.is_none() { Some(Shut::Full) } else { shut };
+        let (place, shut) = match self.census.enter(caller.process.as_ref().map(|process| process.uid)) {
+            Some(place) => (place, shut),
+            None => match self.census.refuse() {
+                Some(place) => (place, Some(Shut::Full)),
+                None => {
+                    self.worker.shared.metrics.request(Outcome::Denied, Some(Code::Full.as_str()));
+                    return None;
+                }
+            },
+        };
         let counted = Counted::new(&self.worker.shared.metrics, place);
         let line = Rc::new(Line::new(self.worker.clone(), Way::Forward, caller).counting(Some(counted)));
-        Admitted { line, door: Door { task: self.task.clone(), shut } }
+        Some(Admitted { line, door: Door { task: self.task.clone(), shut } })
     }
 }
 
@@ -234,8 +245,9 @@ async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
                     let Ok(local) = stream.local_addr() else { continue };
-                    let admitted = entrance.admit(&Peer::Tcp { peer, local });
-                    spawn(entrance.clone(), admitted, stream);
+                    if let Some(admitted) = entrance.admit(&Peer::Tcp { peer, local }) {
+                        spawn(entrance.clone(), admitted, Tcp(stream));
+                    }
                 }
                 Err(error) => rest(&error).await,
             },
@@ -250,8 +262,9 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let admitted = entrance.admit(&Peer::Unix(&stream));
-                    spawn(entrance.clone(), admitted, stream);
+                    if let Some(admitted) = entrance.admit(&Peer::Unix(&stream)) {
+                        spawn(entrance.clone(), admitted, stream);
+                    }
                 }
                 Err(error) => rest(&error).await,
             },

@@ -3,7 +3,7 @@
 //! hyper has one timer for both (`header_read_timeout`), which would either close resting connections or let a head trickle in.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,10 +24,22 @@ pub(super) const REST_TIMEOUT: Duration = Duration::from_secs(300);
 pub(super) struct Paced<S> {
     stream: S,
     pace: Pace,
-    deadline: Pin<Box<Sleep>>,
+    heads: Heads,
     waits_for: Waits,
+    /// When what it waits for must be there.
+    deadline: Instant,
+    alarm: Alarm,
     /// Runs while a write stands still.
     stalled: Option<Pin<Box<Sleep>>>,
+}
+
+/// Whether bytes that come between requests are the beginning of a head.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heads {
+    /// HTTP/1.1: they can be nothing else.
+    Timed,
+    /// HTTP/2: pings and window updates come at any time, and its heads are bounded in size; a rest alone is timed.
+    Untimed,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,9 +53,15 @@ enum Waits {
 }
 
 impl<S> Paced<S> {
-    pub(super) fn new(stream: S, pace: Pace) -> Self {
+    pub(super) fn new(stream: S, pace: Pace, heads: Heads) -> Self {
         // The first head counts from the beginning: a connection is opened to say something.
-        Self { stream, pace, deadline: Box::pin(tokio::time::sleep(HEAD_TIMEOUT)), waits_for: Waits::Head, stalled: None }
+        Self::with_first(stream, pace, heads, HEAD_TIMEOUT)
+    }
+
+    /// The first head must be there within this time.
+    pub(super) fn with_first(stream: S, pace: Pace, heads: Heads, first: Duration) -> Self {
+        let deadline = Instant::now() + first;
+        Self { stream, pace, heads, waits_for: Waits::Head, deadline, alarm: Alarm::at(deadline), stalled: None }
     }
 
     /// The outcome of a write, or an error where writing has stood still for [`WRITE_TIMEOUT`].
@@ -57,29 +75,59 @@ impl<S> Paced<S> {
     }
 
     fn wait_for(&mut self, next: Waits, limit: Duration) {
-        if self.waits_for != next {
-            self.waits_for = next;
-            self.deadline.as_mut().reset(Instant::now() + limit);
-        }
+        self.waits_for = next;
+        self.deadline = Instant::now() + limit;
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if self.pace.is_serving() {
             self.waits_for = Waits::Serving;
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            return read;
         }
-        if self.waits_for == Waits::Serving {
-            self.wait_for(Waits::Resting, REST_TIMEOUT);
+        match (self.waits_for, read.is_ready()) {
+            (Waits::Serving, false) => self.wait_for(Waits::Resting, REST_TIMEOUT),
+            (Waits::Serving | Waits::Resting, true) if self.heads == Heads::Timed => self.wait_for(Waits::Head, HEAD_TIMEOUT),
+            (Waits::Serving | Waits::Resting | Waits::Head, _) => {}
         }
-        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-            Poll::Ready(outcome) => {
-                self.wait_for(Waits::Head, HEAD_TIMEOUT);
-                Poll::Ready(outcome)
+        if read.is_ready() {
+            return read;
+        }
+        let deadline = self.deadline;
+        self.alarm.poll(cx, deadline).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// A timer whose deadline moves with every request, and which is set again only where it would ring too late or has rung too early:
+/// to set it costs more than the rest of this file.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    waker: Option<Waker>,
+}
+
+impl Alarm {
+    fn at(deadline: Instant) -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep_until(deadline)), waker: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        if deadline < self.sleep.deadline() {
+            self.sleep.as_mut().reset(deadline);
+            self.waker = None;
+        }
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
             }
-            Poll::Pending => self.deadline.as_mut().poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into())),
+            self.sleep.as_mut().reset(deadline);
         }
+        Poll::Pending
     }
 }
 
@@ -122,7 +170,7 @@ mod tests {
     async fn a_head_that_trickles_in_is_cut_off_and_a_resting_connection_is_not() {
         let (mut caller, stream) = tokio::io::duplex(64);
         let pace = Pace::default();
-        let mut paced = Paced::new(stream, pace.clone());
+        let mut paced = Paced::new(stream, pace.clone(), Heads::Timed);
         let mut byte = [0_u8; 1];
         caller.write_all(b"GE").await.unwrap();
         paced.read_exact(&mut byte).await.unwrap();
@@ -145,9 +193,38 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_no_head_neither_shortens_nor_prolongs_a_rest() {
+        let (mut caller, stream) = tokio::io::duplex(64);
+        let pace = Pace::default();
+        let mut paced = Paced::new(stream, pace.clone(), Heads::Untimed);
+        let mut byte = [0_u8; 1];
+        caller.write_all(b"P").await.unwrap();
+        paced.read_exact(&mut byte).await.unwrap();
+        let serving = pace.serving();
+        let ((), cut) = tokio::join!(
+            async {
+                tokio::time::sleep(2 * HEAD_TIMEOUT).await;
+                drop(serving);
+                for _ in 0..20 {
+                    caller.write_all(b".").await.unwrap();
+                    tokio::time::sleep(HEAD_TIMEOUT * 2).await;
+                }
+            },
+            async {
+                // The pace is looked at when something is read: the first ping begins the rest.
+                paced.read_exact(&mut byte).await.unwrap();
+                let rests_since = Instant::now();
+                while paced.read_exact(&mut byte).await.is_ok() {}
+                rests_since.elapsed()
+            }
+        );
+        assert_eq!(cut, REST_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_caller_that_takes_nothing_is_cut_off() {
         let (_caller, stream) = tokio::io::duplex(8);
-        let mut paced = Paced::new(stream, Pace::default());
+        let mut paced = Paced::new(stream, Pace::default(), Heads::Timed);
         let before = Instant::now();
         let stalled = paced.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(stalled.kind(), std::io::ErrorKind::TimedOut);

@@ -15,12 +15,15 @@ use keygress_policy::destination::Host;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::pace::Paced;
+use super::pace::{self, Heads, Paced};
 use super::{connect, gate};
 use crate::body::Body;
 use crate::caller::{RunningTask, Unproven};
 use crate::exchange::{Line, exchange};
 use crate::worker::{LocalExecutor, Pace, Serving};
+
+/// How long a connection that is refused for want of places may take to ask: it holds a descriptor.
+const REFUSED_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The largest head, in bytes.
 const HEAD_MAX: usize = 32 * 1024;
@@ -57,7 +60,8 @@ pub(super) enum Shut {
 /// A plain listener: absolute-form, CONNECT and routes.
 pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, closes: Closes) {
     let pace = Pace::default();
-    let stream = Paced::new(stream, pace.clone());
+    let first = if matches!(door.shut, Some(Shut::Full)) { REFUSED_HEAD_TIMEOUT } else { pace::HEAD_TIMEOUT };
+    let stream = Paced::with_first(stream, pace.clone(), Heads::Timed, first);
     let service = service_fn(|request: Request<Incoming>| {
         let (line, door, closes, pace) = (line.clone(), door.clone(), closes.clone(), pace.clone());
         async move {
@@ -93,7 +97,8 @@ pub(super) async fn intercepted(
 ) {
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let pace = Pace::default();
-    let stream = TokioIo::new(Paced::new(stream, pace.clone()));
+    let heads = if is_h2 { Heads::Untimed } else { Heads::Timed };
+    let stream = TokioIo::new(Paced::new(stream, pace.clone(), heads));
     let service = service_fn(|request: Request<Incoming>| {
         let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
         let is_h2_head = is_h2 && request.method() == Method::HEAD;
@@ -141,7 +146,8 @@ fn paced(mut response: Response<Body>, is_connect: bool, pace: &Pace, serving: S
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     // Its own timer counts rests too, and is shorter: `Paced` alone decides how long a caller may take.
-    builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(100).max_buf_size(2 * HEAD_MAX);
+    // 100 headers are hyper's own limit; setting it would put the list on the heap for every message.
+    builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(2 * HEAD_MAX);
     builder
 }
 

@@ -5,11 +5,10 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use aws_lc_rs::digest;
-use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Event;
-use super::record::{self, Place};
+use super::record::{self, Moment, Place};
 
 /// The longest line that is read, in bytes; the longest that is written is far shorter.
 pub(super) const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -36,10 +35,10 @@ impl Head {
     }
 
     /// Appends the next line, newline included, and becomes its head.
-    pub(super) fn append(&mut self, out: &mut Vec<u8>, event: &Event, time: Timestamp, instance: &str) -> io::Result<()> {
+    pub(super) fn append(&mut self, out: &mut Vec<u8>, event: &Event, time: &Moment, instance: &str) {
         let seq = self.seq + 1;
         let start = out.len();
-        record::write(out, event, &Place { seq, time, instance, prev: &self.hash })?;
+        record::write(out, event, &Place { seq, time, instance, prev: &self.hash });
         let hash = hash(out.get(start..).unwrap_or_default());
         // The hash goes inside the object: its closing brace moves behind it.
         out.pop();
@@ -47,7 +46,6 @@ impl Head {
         out.extend_from_slice(hash.as_bytes());
         out.extend_from_slice(b"\"}\n");
         *self = Self { seq, hash };
-        Ok(())
     }
 }
 
@@ -134,17 +132,20 @@ fn follow(head: &Head, line: &[u8]) -> Result<Head, String> {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    use std::fmt::Write;
     let mut text = String::with_capacity(HASH_DIGITS);
     for byte in digest::digest(&digest::SHA256, bytes).as_ref() {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
+        let [high, low] = record::hex(*byte);
+        text.push(char::from(high));
+        text.push(char::from(low));
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
+    use http::uri::PathAndQuery;
+    use jiff::Timestamp;
+
     use super::*;
     use crate::audit::Kind;
 
@@ -152,8 +153,8 @@ mod tests {
         let mut head = Head::empty();
         let mut out = Vec::new();
         for request in 0..records {
-            let event = Event { request: Some(request), path: Some("/a".into()), ..Event::new(Kind::Used) };
-            head.append(&mut out, &event, Timestamp::UNIX_EPOCH, "i").unwrap();
+            let event = Event { request: Some(request), path: Some(PathAndQuery::from_static("/a")), ..Event::new(Kind::Used) };
+            head.append(&mut out, &event, &Moment::of(Timestamp::UNIX_EPOCH), "i");
         }
         out
     }
@@ -219,7 +220,7 @@ mod tests {
         let mut head = Head::empty();
         let mut theirs = Vec::new();
         for _ in 0..3 {
-            head.append(&mut theirs, &Event::new(Kind::Alert), Timestamp::UNIX_EPOCH, "j").unwrap();
+            head.append(&mut theirs, &Event::new(Kind::Alert), &Moment::of(Timestamp::UNIX_EPOCH), "j");
         }
         let first_two: Vec<_> = mine.split_inclusive(|b| *b == b'\n').take(2).collect();
         let third: Vec<_> = theirs.split_inclusive(|b| *b == b'\n').skip(2).collect();

@@ -1,9 +1,13 @@
 //! On record, allowed or not: JSON lines, hash-chained. One writer thread owns the sink; nobody waits for it but who asks to.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use keygress_policy::destination::{Host, Scheme};
 
 use crate::metrics::Metrics;
 
@@ -78,7 +82,7 @@ impl Kind {
     }
 }
 
-/// One event. Ids and names only, never a secret; the sink adds time, sequence and chain.
+/// One event; its texts are shared, so that a request clones reference counts alone. Ids and names only, never a secret; the sink adds time, sequence and chain.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// What happened.
@@ -97,10 +101,10 @@ pub struct Event {
     pub pid: Option<u32>,
     /// Request method.
     pub method: Option<http::Method>,
-    /// `scheme://host:port` of the destination.
-    pub destination: Option<String>,
-    /// Path without query.
-    pub path: Option<String>,
+    /// Where the request goes.
+    pub destination: Option<Destination>,
+    /// Its path; the query is never recorded.
+    pub path: Option<PathAndQuery>,
     /// Rule that decided.
     pub rule: Option<Arc<str>>,
     /// Credential.
@@ -120,7 +124,18 @@ pub struct Event {
     /// How many events a [`Kind::Gap`] stands for.
     pub lost: Option<u64>,
     /// One sentence, free of text from outside.
-    pub message: Option<String>,
+    pub message: Option<Cow<'static, str>>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Scheme.
+    pub scheme: Scheme,
+    /// Host.
+    pub host: Host,
+    /// Port.
+    pub port: u16,
 }
 
 impl Event {

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::chain::Head;
+use super::record::Moment;
 use super::store::{Durability, Opened, Store};
 use super::{Event, Kind};
 use crate::metrics::Metrics;
@@ -245,18 +246,21 @@ impl Committer {
     /// Writes a batch, and a record of how many were lost behind it. On error the chain is where it was.
     fn commit(&mut self, batch: &VecDeque<Entry>, lost: u64, durability: Durability) -> io::Result<()> {
         let mut head = self.head.clone();
+        let mut moment = Moment::of(Timestamp::now());
         self.bytes.clear();
         self.bytes.shrink_to(BATCH_MAX * 1024);
         if let Some(since) = self.refused_since {
-            let recovered = Event { message: Some(format!("records were refused from {since:.3}")), ..Event::new(Kind::Recovered) };
-            head.append(&mut self.bytes, &recovered, Timestamp::now(), &self.instance)?;
+            let recovered = Event { message: Some(format!("records were refused from {since:.3}").into()), ..Event::new(Kind::Recovered) };
+            head.append(&mut self.bytes, &recovered, &moment, &self.instance);
         }
         for entry in batch {
-            head.append(&mut self.bytes, &entry.event, entry.time, &self.instance)?;
+            moment.move_to(entry.time);
+            head.append(&mut self.bytes, &entry.event, &moment, &self.instance);
         }
         if lost > 0 {
             let gap = Event { lost: Some(lost), ..Event::new(Kind::Gap) };
-            head.append(&mut self.bytes, &gap, Timestamp::now(), &self.instance)?;
+            moment.move_to(Timestamp::now());
+            head.append(&mut self.bytes, &gap, &moment, &self.instance);
         }
         if self.bytes.is_empty() {
             return Ok(());

@@ -199,7 +199,7 @@ fn open_file(path: &Path) -> io::Result<Opened> {
         file.set_len(end.length)?;
     }
     if let Some(message) = end.repair(torn_bytes) {
-        events.push(Event { message: Some(message), ..Event::new(Kind::Recovered) });
+        events.push(Event { message: Some(message.into()), ..Event::new(Kind::Recovered) });
     }
     sync_parent(path)?;
     Ok(Opened { store: Store::File(Whole::new(file, end.length)), head: end.head, events })

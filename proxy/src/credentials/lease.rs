@@ -44,7 +44,7 @@ impl Lease {
     /// An event of this lease.
     pub(super) fn event(&self, kind: Kind) -> Event {
         let mut event = Event::new(kind);
-        event.credential = Some(self.credential.name.as_str().into());
+        event.credential = Some(self.credential.name.shared());
         event.lease = Some(Arc::clone(&self.id));
         event.fingerprint = Some(Arc::clone(&self.fingerprint));
         match &self.holder {
@@ -60,7 +60,7 @@ impl Lease {
         let Some(material) = &self.material else {
             let mut event = self.event(Kind::Revoked);
             event.code = Some("not_revocable");
-            event.message = Some("the issuer cannot revoke it: it is refused here from now on".to_owned());
+            event.message = Some("the issuer cannot revoke it: it is refused here from now on".into());
             core.record(event).await;
             return End::Dropped;
         };
@@ -76,7 +76,7 @@ impl Lease {
                 let credential = self.credential.name.as_str();
                 tracing::error!(credential, lease = %self.id, %reason, "the lease could not be revoked");
                 let mut event = self.event(Kind::RevokeFailed);
-                event.message = Some(reason);
+                event.message = Some(reason.into());
                 core.record(event).await;
                 End::Failed
             }

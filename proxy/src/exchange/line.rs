@@ -13,12 +13,15 @@ use crate::accept::authority::Authority;
 use crate::audit::Audit;
 use crate::caller::{Callers, RunningTask};
 use crate::credentials::{Credentials, Slot};
-use crate::forward::{Connector, Pool};
+use crate::forward::{Connector, Key, Pool, Shelf, Target};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
 use crate::reload::{Live, Snapshot};
 use crate::worker::Counted;
+
+/// How many destinations a connection remembers its way to: under a wildcard there is no end of them.
+const SHELVES_MAX: usize = 16;
 
 /// What every connection of the process shares.
 pub struct Shared {
@@ -92,6 +95,7 @@ pub struct Sight {
     /// Its identity: what is held for it is used for nobody else.
     pub holder: Holder,
     slots: RefCell<Vec<(usize, Arc<Slot>)>>,
+    shelves: RefCell<Vec<Rc<Shelf>>>,
 }
 
 impl Line {
@@ -132,11 +136,7 @@ impl Line {
     /// # Errors
     /// [`Code::TaskEnded`].
     pub fn sight(&self, snapshot: &Snapshot, task: Option<Arc<RunningTask>>) -> Result<Rc<Sight>, Refusal> {
-        if let Some(task) = &task
-            && !task.is_running()
-        {
-            return Err(Refusal::new(Code::TaskEnded, "the task of this connection has ended"));
-        }
+        runs(task.as_ref())?;
         let mut kept = self.sight.borrow_mut();
         if let Some(sight) = &*kept
             && sight.generation == snapshot.generation
@@ -155,14 +155,14 @@ impl Line {
             caller.task = Some(running.task.clone());
         }
         let workloads = snapshot.policy.recognise(&caller);
-        let workload: Option<Arc<str>> = snapshot.policy.workload_name(&workloads).map(|name| name.as_str().into());
+        let workload: Option<Arc<str>> = snapshot.policy.workload_name(&workloads).map(keygress_policy::name::WorkloadName::shared);
         let holder = match (&caller.task, &workload, &caller.process) {
             (Some(task), _, _) => Holder::Task(task.id.as_str().into()),
             (None, Some(name), _) => Holder::Workload(name.clone()),
             (None, None, Some(process)) => Holder::Workload(format!("uid {}", process.uid).into()),
             (None, None, None) => Holder::Workload("any".into()),
         };
-        Sight { generation: snapshot.generation, task, workloads, workload, holder, slots: RefCell::default() }
+        Sight { generation: snapshot.generation, task, workloads, workload, holder, slots: RefCell::default(), shelves: RefCell::default() }
     }
 }
 
@@ -192,6 +192,45 @@ impl Sight {
         let slot = shared.credentials.slot(credential, holder);
         self.slots.borrow_mut().push((credential.index, slot.clone()));
         slot
+    }
+
+    /// The kept connections to a destination under a rule; found once, then kept with the connection.
+    ///
+    /// # Errors
+    /// As [`Pool::shelf`].
+    pub fn shelf(&self, pool: &Pool, rule: usize, target: &Target<'_>) -> Result<Rc<Shelf>, Refusal> {
+        if let Some(shelf) = self.shelves.borrow().iter().find(|shelf| shelf.is_for(rule, target)) {
+            return Ok(Rc::clone(shelf));
+        }
+        let key = Key {
+            generation: self.generation,
+            rule,
+            holder: self.holder.clone(),
+            scheme: target.scheme,
+            host: target.host.clone(),
+            port: target.port,
+            http1_only: target.http1_only,
+        };
+        let shelf = pool.shelf(key)?;
+        let mut known = self.shelves.borrow_mut();
+        if known.len() >= SHELVES_MAX {
+            known.clear();
+        }
+        known.push(Rc::clone(&shelf));
+        Ok(shelf)
+    }
+
+    /// # Errors
+    /// [`Code::TaskEnded`].
+    pub(super) fn still_runs(&self) -> Result<(), Refusal> {
+        runs(self.task.as_ref())
+    }
+}
+
+fn runs(task: Option<&Arc<RunningTask>>) -> Result<(), Refusal> {
+    match task {
+        Some(task) if !task.is_running() => Err(Refusal::new(Code::TaskEnded, "the task of this connection has ended")),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::StatusCode;
 use keygress_policy::Rule;
 use keygress_policy::decide::Grant;
-use keygress_policy::destination::Host;
+use keygress_policy::destination::{Host, Scheme};
 
 use super::{Asked, Line, Sight, Use};
-use crate::audit::{Event, Kind};
+use crate::audit::{Destination, Event, Kind};
 use crate::credentials::Source;
-use crate::forward;
 use crate::metrics::Outcome;
 use crate::refusal::Refusal;
 use crate::reload::Snapshot;
@@ -48,18 +47,17 @@ impl<'l> Record<'l> {
     }
 
     pub(super) fn asked(&mut self, asked: &Asked) {
-        let authority = forward::authority(asked.scheme, &asked.host, asked.port);
         self.event.generation = Some(asked.snapshot.generation);
         self.event.method = Some(asked.head.method.clone());
-        self.event.destination = Some(format!("{}://{authority}", asked.scheme.as_str()));
-        self.event.path = Some(asked.head.uri.path().to_owned());
+        self.event.destination = Some(Destination { scheme: asked.scheme, host: asked.host.clone(), port: asked.port });
+        self.event.path = asked.head.uri.path_and_query().cloned();
     }
 
     pub(super) fn connect(&mut self, snapshot: &Snapshot, host: &Host, port: u16) {
         self.event.way = Some("tunnel");
         self.event.generation = Some(snapshot.generation);
         self.event.method = Some(http::Method::CONNECT);
-        self.event.destination = Some(format!("https://{host}:{port}"));
+        self.event.destination = Some(Destination { scheme: Scheme::Https, host: host.clone(), port });
     }
 
     pub(super) fn caller(&mut self, sight: &Sight) {
@@ -69,22 +67,20 @@ impl<'l> Record<'l> {
 
     pub(super) fn granted(&mut self, grant: &Grant<'_, Source>) {
         self.rule(grant.rule);
-        self.event.credential = grant.credential.map(|credential| credential.name.as_str().into());
+        self.event.credential = grant.credential.map(|credential| credential.name.shared());
     }
 
     pub(super) fn rule(&mut self, rule: &Rule) {
-        self.event.rule = Some(rule.name.as_str().into());
-    }
-
-    pub(super) fn credential(&mut self, use_of: &Use<'_>) {
-        let Some(ready) = use_of.ready() else { return };
-        self.event.lease = Some(ready.lease.clone());
-        self.event.fingerprint = Some(ready.fingerprint.clone());
+        self.event.rule = Some(rule.name.shared());
     }
 
     /// From here on the destination may have it, with the credential that was put on.
-    pub(super) fn sent(&mut self) {
+    pub(super) fn sent(&mut self, use_of: &Use<'_>) {
         self.sent = true;
+        if let Some(ready) = use_of.ready() {
+            self.event.lease = Some(ready.lease.clone());
+            self.event.fingerprint = Some(ready.fingerprint.clone());
+        }
     }
 
     /// Nothing of this is on record: what is asked inside the tunnel will be.
@@ -105,7 +101,7 @@ impl<'l> Record<'l> {
         }
         self.event.kind = if self.sent { Kind::Used } else { Kind::Denied };
         self.event.code = Some(refusal.code.as_str());
-        self.event.message = Some(refusal.detail.to_string());
+        self.event.message = Some(refusal.detail.clone());
         self.end(Some(refusal.code.status()), outcome, Some(refusal.code.as_str()));
     }
 
@@ -127,7 +123,7 @@ impl Drop for Record<'_> {
         let (kind, outcome) = if self.sent { (Kind::Used, Outcome::Failed) } else { (Kind::Denied, Outcome::Denied) };
         self.event.kind = kind;
         self.event.code = Some(BROKEN_OFF);
-        self.event.message = Some("the caller broke off, or keygress stopped, before there was an answer".to_owned());
+        self.event.message = Some("the caller broke off, or keygress stopped, before there was an answer".into());
         self.end(None, outcome, Some(BROKEN_OFF));
     }
 }

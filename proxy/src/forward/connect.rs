@@ -19,6 +19,7 @@ use super::dial::Dialer;
 use super::pool::Link;
 use crate::body::Body;
 use crate::refusal::{Code, Refusal};
+use crate::stream::Tcp;
 use crate::worker::LocalExecutor;
 
 /// How long resolving, dialling and the TLS handshake may take together.
@@ -70,9 +71,9 @@ impl Connector {
     /// [`Code::Unresolvable`], [`Code::AddressRefused`], [`Code::Unreachable`], [`Code::UpstreamUnverified`], [`Code::UpstreamTimeout`].
     pub async fn connect(&self, target: &Target<'_>) -> Result<Link, Refusal> {
         within(async {
-            let stream = self.dialer.dial(target).await?;
+            let stream = Tcp(self.dialer.dial(target).await?);
             match target.scheme {
-                Scheme::Http => speak_h1(stream).await,
+                Scheme::Http => speak_h1(stream, target).await,
                 Scheme::Https => self.secure(stream, target).await,
             }
         })
@@ -87,14 +88,14 @@ impl Connector {
         self.dialer.dial(target).await
     }
 
-    async fn secure(&self, stream: TcpStream, target: &Target<'_>) -> Result<Link, Refusal> {
+    async fn secure(&self, stream: Tcp, target: &Target<'_>) -> Result<Link, Refusal> {
         let name = match target.host {
             Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| unverified(target))?,
             Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
         };
         let config = if target.http1_only { &self.http1 } else { &self.any };
         let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(|error| tls_refusal(target, &error))?;
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") { speak_h2(stream).await } else { speak_h1(stream).await }
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") { speak_h2(stream).await } else { speak_h1(stream, target).await }
     }
 }
 
@@ -104,10 +105,14 @@ async fn within<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, 
         .unwrap_or_else(|_| Err(Refusal::new(Code::UpstreamTimeout, "the destination did not complete the connection in time")))
 }
 
-async fn speak_h1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Link, Refusal> {
-    let (sender, connection) =
-        http1::Builder::new().max_headers(100).handshake::<_, Body>(TokioIo::new(stream)).await.map_err(|_| broke_off())?;
-    tokio::task::spawn_local(connection.with_upgrades());
+async fn speak_h1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, target: &Target<'_>) -> Result<Link, Refusal> {
+    let (sender, connection) = http1::Builder::new().handshake::<_, Body>(TokioIo::new(stream)).await.map_err(|_| broke_off())?;
+    // A connection that was not made for an upgrade hands none out, whatever its upstream answers.
+    if target.http1_only {
+        tokio::task::spawn_local(connection.with_upgrades());
+    } else {
+        tokio::task::spawn_local(connection);
+    }
     Ok(Link::h1(sender))
 }
 

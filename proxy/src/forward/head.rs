@@ -2,29 +2,26 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Fields that are always hop-by-hop.
-static HOP_BY_HOP: [HeaderName; 11] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-authentication-info"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
+/// Whether a field is always hop-by-hop.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Fields with which a caller may override method or path behind the policy's back.
-static OVERRIDES: [HeaderName; 5] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-];
+const OVERRIDES: [&str; 5] = ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
 
 /// Removes what belongs to the caller's connection, and what it nominates. Comes before injection, so it can never remove an injected slot.
 ///
@@ -32,11 +29,7 @@ static OVERRIDES: [HeaderName; 5] = [
 pub fn leave_hop(headers: &mut HeaderMap) {
     let trailers = headers.get_all(header::TE).iter().any(|value| lists(value, "trailers"));
     leave_nominated(headers);
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-    headers.remove(header::CONTENT_LENGTH);
-    headers.remove(header::EXPECT);
+    leave(headers, |name| is_hop_by_hop(name) || name == header::CONTENT_LENGTH || name == header::EXPECT);
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -49,21 +42,25 @@ pub fn leave_hop_back(headers: &mut HeaderMap) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-    headers.remove(header::ALT_SVC);
+    leave(headers, |name| is_hop_by_hop(name) || name == header::ALT_SVC);
 }
 
 /// Removes override headers, whatever the rule: an `except` of another rule for the host holds too. `_` stands for `-` too: CGI and WSGI cannot tell them apart.
 pub fn leave_overrides(headers: &mut HeaderMap) {
-    let is_override = |name: &HeaderName| {
-        let folded = || name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
-        OVERRIDES.iter().any(|listed| folded().eq(listed.as_str().bytes()))
-    };
-    // Empty, and so without allocation, for all but a few requests.
-    let found: Vec<HeaderName> = headers.keys().filter(|name| is_override(name)).cloned().collect();
-    for name in found {
+    leave(headers, |name| {
+        let name = name.as_str();
+        // Their first letter tells nearly every other field apart.
+        name.starts_with('x') && OVERRIDES.iter().any(|listed| listed.len() == name.len() && listed.bytes().eq(name.bytes().map(folded)))
+    });
+}
+
+fn folded(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte }
+}
+
+/// Removes every field that `goes`. One look at each of the few names that are there costs less than hashing all that might be.
+fn leave(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| goes(name)).cloned() {
         headers.remove(name);
     }
 }
@@ -75,7 +72,10 @@ pub fn lists(value: &HeaderValue, token: &str) -> bool {
 }
 
 fn leave_nominated(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::CONNECTION) {
+    // What nearly every connection says of itself nominates nothing that would stay otherwise.
+    let says_more =
+        |value: &HeaderValue| !["keep-alive", "close"].iter().any(|usual| value.as_bytes().eq_ignore_ascii_case(usual.as_bytes()));
+    if !headers.get_all(header::CONNECTION).iter().any(says_more) {
         return;
     }
     let nominated: Vec<HeaderName> = headers

@@ -19,6 +19,7 @@ pub mod head;
 pub mod upgrade;
 
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version, header};
 use hyper::body::{Body as _, Incoming};
 use keygress_policy::destination::{Host, Scheme};
@@ -27,54 +28,40 @@ use crate::body::Body;
 use crate::refusal::{Code, Refusal};
 
 pub use connect::{Connector, Target};
-pub use pool::{Key, Link, Pool};
+pub use pool::{Failed, Key, Link, Pool, Shelf};
 
-/// Brings a verified connection to the target: a kept one of the same key, or a fresh one.
+/// Brings a verified connection to the target: a kept one of the same shelf, or a fresh one.
 ///
 /// # Errors
 /// The refusals of [`Connector`].
-pub async fn reach(pool: &Pool, connector: &Connector, key: &Key, target: &Target<'_>) -> Result<Link, Refusal> {
-    if let Some(link) = pool.take(key) {
+pub async fn reach(shelf: &Shelf, connector: &Connector, target: &Target<'_>) -> Result<Link, Refusal> {
+    if let Some(link) = shelf.take() {
         return Ok(link);
     }
     connector.connect(target).await
 }
 
-/// Sends one request over a verified connection and returns the response with its body still to come.
-///
-/// A kept connection that the other side closed before a byte was written is replaced by a fresh one, once; nothing else is retried.
+/// Sends one request over a verified connection and returns the response with its body still to come. Nothing is sent twice.
 ///
 /// # Errors
-/// [`Code::UpstreamFailed`], or the refusals of [`Connector`] where the connection had to be replaced.
-pub async fn send(
-    (pool, connector): (&Pool, &Connector),
-    key: &Key,
-    target: &Target<'_>,
-    link: Link,
-    (head, body): (Parts, Body),
-) -> Result<Response<Incoming>, Refusal> {
-    let request = address(head, body, target, &link)?;
-    let (response, link) = match link.send(request).await {
-        Ok(answer) => answer,
-        Err(pool::Failed { unsent: Some(request), .. }) => {
-            let (head, body) = request.into_parts();
-            let link = connector.connect(target).await?;
-            let request = address(head, body, target, &link)?;
-            link.send(request).await.map_err(|failed| failed.refusal())?
-        }
-        Err(failed) => return Err(failed.refusal()),
-    };
-    pool.put(key, link);
+/// [`Failed::Unsent`] where a kept connection was gone before a byte was written; else what the caller is told.
+pub async fn send(shelf: &Shelf, link: Link, head: Parts, body: Body) -> Result<Response<Incoming>, Failed> {
+    let request = address(head, body, shelf, &link).map_err(Failed::Refused)?;
+    let (response, link) = link.send(request).await?;
+    shelf.put(link);
     Ok(response)
 }
 
 /// Gives the head the form that the connection speaks: origin-form and Host, or an absolute URI for `:authority`.
-fn address(mut head: Parts, body: Body, target: &Target<'_>, link: &Link) -> Result<Request<Body>, Refusal> {
-    let authority = authority(target.scheme, target.host, target.port);
-    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+fn address(mut head: Parts, body: Body, shelf: &Shelf, link: &Link) -> Result<Request<Body>, Refusal> {
+    let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     if link.is_h2() {
-        let uri = format!("{}://{authority}{path}", target.scheme.as_str());
-        head.uri = Uri::try_from(uri).map_err(|_| unsendable())?;
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(shelf.scheme.clone());
+        parts.authority = Some(shelf.authority.clone());
+        parts.path_and_query = Some(path);
+        head.uri =
+            Uri::from_parts(parts).map_err(|_| Refusal::new(Code::BadRequest, "the request cannot be written for its destination"))?;
         head.version = Version::HTTP_2;
         head.headers.remove(header::HOST);
         head.headers.remove(header::TRANSFER_ENCODING);
@@ -83,9 +70,9 @@ fn address(mut head: Parts, body: Body, target: &Target<'_>, link: &Link) -> Res
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        head.uri = Uri::try_from(path).map_err(|_| unsendable())?;
+        head.uri = Uri::from(path);
         head.version = Version::HTTP_11;
-        head.headers.insert(header::HOST, HeaderValue::try_from(authority).map_err(|_| unsendable())?);
+        head.headers.insert(header::HOST, shelf.host.clone());
     }
     Ok(Request::from_parts(head, body))
 }
@@ -94,8 +81,4 @@ fn address(mut head: Parts, body: Body, target: &Target<'_>, link: &Link) -> Res
 #[must_use]
 pub fn authority(scheme: Scheme, host: &Host, port: u16) -> String {
     if port == scheme.default_port() { host.to_string() } else { format!("{host}:{port}") }
-}
-
-fn unsendable() -> Refusal {
-    Refusal::new(Code::BadRequest, "the request cannot be written for its destination")
 }

@@ -3,18 +3,23 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use keygress_policy::destination::Host;
+use keygress_policy::destination::{Host, Scheme};
 
+use super::connect::Target;
 use crate::body::Body;
 use crate::refusal::{Code, Refusal};
 
-/// How long an unused connection is kept.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often kept connections are looked through.
+pub const SWEEP: Duration = Duration::from_secs(10);
+
+/// How many sweeps an unused connection outlives: a minute.
+const IDLE_SWEEPS_MAX: u32 = 6;
 
 /// How many connections one key keeps.
 pub const KEPT_MAX: usize = 64;
@@ -28,6 +33,8 @@ pub struct Key {
     pub rule: usize,
     /// The identity that calls.
     pub holder: keygress_policy::workload::Holder,
+    /// The scheme.
+    pub scheme: Scheme,
     /// The host.
     pub host: Host,
     /// The port.
@@ -39,7 +46,8 @@ pub struct Key {
 /// A connection to a verified destination.
 pub struct Link {
     sender: Sender,
-    last_used: Instant,
+    /// How many sweeps it has seen since it was used; `None` where it was just made.
+    idle_sweeps: Option<u32>,
 }
 
 enum Sender {
@@ -47,35 +55,32 @@ enum Sender {
     H2(http2::SendRequest<Body>),
 }
 
-/// A request that failed; `unsent` holds it where not a byte of it was written.
-pub struct Failed {
-    /// The request, unharmed.
-    pub unsent: Option<Request<Body>>,
-    error: hyper::Error,
+/// Why a request has no answer.
+pub enum Failed {
+    /// The connection was kept and is gone: not a byte of the request was written, and here it is, unharmed.
+    Unsent(Box<Request<Body>>),
+    /// Anything else.
+    Refused(Refusal),
 }
 
-impl Failed {
-    /// What the caller is told.
-    #[must_use]
-    pub fn refusal(&self) -> Refusal {
-        if self.error.is_timeout() {
-            return Refusal::new(Code::UpstreamTimeout, "the destination did not answer in time");
-        }
-        Refusal::new(Code::UpstreamFailed, "the destination broke off before it answered")
+fn refusal(error: &hyper::Error) -> Refusal {
+    if error.is_timeout() {
+        return Refusal::new(Code::UpstreamTimeout, "the destination did not answer in time");
     }
+    Refusal::new(Code::UpstreamFailed, "the destination broke off before it answered")
 }
 
 impl Link {
     /// Over HTTP/1.1.
     #[must_use]
     pub fn h1(sender: http1::SendRequest<Body>) -> Self {
-        Self { sender: Sender::H1(sender), last_used: Instant::now() }
+        Self { sender: Sender::H1(sender), idle_sweeps: None }
     }
 
     /// Over HTTP/2.
     #[must_use]
     pub fn h2(sender: http2::SendRequest<Body>) -> Self {
-        Self { sender: Sender::H2(sender), last_used: Instant::now() }
+        Self { sender: Sender::H2(sender), idle_sweeps: None }
     }
 
     /// Whether it speaks HTTP/2.
@@ -84,29 +89,43 @@ impl Link {
         matches!(self.sender, Sender::H2(_))
     }
 
+    /// Whether it was just made: to be dialled took time.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.idle_sweeps.is_none()
+    }
+
     /// Sends one request; gives the connection back with the head of the response.
     ///
     /// # Errors
     /// [`Failed`].
     pub async fn send(mut self, request: Request<Body>) -> Result<(Response<Incoming>, Self), Failed> {
+        // Only a connection that is still being set up is not ready here; one that fails now wrote nothing.
+        let ready = match &mut self.sender {
+            Sender::H1(sender) => sender.ready().await,
+            Sender::H2(sender) => sender.ready().await,
+        };
+        if let Err(error) = ready {
+            return Err(self.failed(Some(request), &error));
+        }
         let answer = match &mut self.sender {
-            Sender::H1(sender) => {
-                // Only a connection that is still being set up is not ready here; one that fails now wrote nothing.
-                if let Err(error) = sender.ready().await {
-                    return Err(Failed { unsent: Some(request), error });
-                }
-                sender.try_send_request(request).await
-            }
-            Sender::H2(sender) => {
-                if let Err(error) = sender.ready().await {
-                    return Err(Failed { unsent: Some(request), error });
-                }
-                sender.try_send_request(request).await
-            }
+            Sender::H1(sender) => sender.try_send_request(request).await,
+            Sender::H2(sender) => sender.try_send_request(request).await,
         };
         match answer {
             Ok(response) => Ok((response, self)),
-            Err(mut error) => Err(Failed { unsent: error.take_message(), error: error.into_error() }),
+            Err(mut error) => {
+                let unsent = error.take_message();
+                Err(self.failed(unsent, &error.into_error()))
+            }
+        }
+    }
+
+    /// Only what a kept connection did not take is worth another one: a fresh one that fails would fail again.
+    fn failed(&self, unsent: Option<Request<Body>>, error: &hyper::Error) -> Failed {
+        match unsent {
+            Some(request) if !self.is_fresh() => Failed::Unsent(Box::new(request)),
+            Some(_) | None => Failed::Refused(refusal(error)),
         }
     }
 
@@ -125,29 +144,92 @@ impl Link {
         }
     }
 
-    /// HTTP/2 carries many requests at once: the pool keeps one and hands out its likes.
+    /// HTTP/2 carries many requests at once: the shelf keeps one and hands out its likes.
     fn share(&self) -> Option<Self> {
         match &self.sender {
-            Sender::H1(_) => None,
-            Sender::H2(sender) => Some(Self::h2(sender.clone())),
+            Sender::H2(sender) if !sender.is_closed() => Some(Self { sender: Sender::H2(sender.clone()), idle_sweeps: self.idle_sweeps }),
+            Sender::H1(_) | Sender::H2(_) => None,
         }
     }
 }
 
-/// The kept connections of one worker.
+/// The kept connections of one worker, apart by [`Key`].
 #[derive(Default)]
 pub struct Pool {
-    kept: RefCell<HashMap<Key, Vec<Link>>>,
+    shelves: RefCell<HashMap<Key, Rc<Shelf>>>,
 }
 
 impl Pool {
+    /// The shelf of a key. Whoever asks often keeps it.
+    ///
+    /// # Errors
+    /// Where the host cannot be written in a header.
+    pub fn shelf(&self, key: Key) -> Result<Rc<Shelf>, Refusal> {
+        match self.shelves.borrow_mut().entry(key) {
+            Entry::Occupied(entry) => Ok(Rc::clone(entry.get())),
+            Entry::Vacant(entry) => {
+                let shelf = Shelf::new(entry.key().clone())?;
+                Ok(Rc::clone(entry.insert(Rc::new(shelf))))
+            }
+        }
+    }
+
+    /// Drops what is closed or was not used for [`IDLE_SWEEPS_MAX`] sweeps, and the shelves that are empty and nobody's. Called every
+    /// [`SWEEP`]: to count sweeps spares each request a look at the clock.
+    pub fn sweep(&self) {
+        self.shelves.borrow_mut().retain(|_, shelf| {
+            shelf.links.borrow_mut().retain_mut(|link| {
+                let sweeps = link.idle_sweeps.get_or_insert(0);
+                *sweeps += 1;
+                *sweeps <= IDLE_SWEEPS_MAX && !link.is_closed()
+            });
+            !shelf.links.borrow().is_empty() || Rc::strong_count(shelf) > 1
+        });
+    }
+
+    /// Drops everything: the process ends.
+    pub fn clear(&self) {
+        self.shelves.borrow_mut().drain().for_each(|(_, shelf)| shelf.links.borrow_mut().clear());
+    }
+}
+
+/// The kept connections of one key, and how their destination is written in a request.
+pub struct Shelf {
+    key: Key,
+    links: RefCell<Vec<Link>>,
+    pub(super) scheme: http::uri::Scheme,
+    pub(super) authority: http::uri::Authority,
+    pub(super) host: HeaderValue,
+}
+
+impl Shelf {
+    fn new(key: Key) -> Result<Self, Refusal> {
+        let unsendable = || Refusal::new(Code::BadRequest, "the destination cannot be written in a request");
+        let authority = super::authority(key.scheme, &key.host, key.port);
+        Ok(Self {
+            scheme: match key.scheme {
+                Scheme::Http => http::uri::Scheme::HTTP,
+                Scheme::Https => http::uri::Scheme::HTTPS,
+            },
+            host: HeaderValue::try_from(authority.as_str()).map_err(|_| unsendable())?,
+            authority: authority.parse().map_err(|_| unsendable())?,
+            links: RefCell::default(),
+            key,
+        })
+    }
+
+    /// Whether it is for this rule and destination, among those of one identity under one policy.
+    #[must_use]
+    pub fn is_for(&self, rule: usize, target: &Target<'_>) -> bool {
+        let Key { rule: own, scheme, host, port, http1_only, .. } = &self.key;
+        *own == rule && *port == target.port && *scheme == target.scheme && *http1_only == target.http1_only && host == target.host
+    }
+
     /// A kept connection that can take a request now.
     ///
     /// An HTTP/1.1 connection is put back as soon as its response head is there and passed over until its body is through.
-    pub fn take(&self, key: &Key) -> Option<Link> {
-        let mut kept = self.kept.borrow_mut();
-        let links = kept.get_mut(key)?;
-        links.retain(|link| !link.is_closed());
+    pub fn take(&self) -> Option<Link> {
+        let mut links = self.links.borrow_mut();
         if let Some(link) = links.iter().find_map(Link::share) {
             return Some(link);
         }
@@ -157,34 +239,20 @@ impl Pool {
     }
 
     /// Keeps a connection.
-    pub fn put(&self, key: &Key, mut link: Link) {
+    pub fn put(&self, mut link: Link) {
         if link.is_closed() {
             return;
         }
-        link.last_used = Instant::now();
-        let mut kept = self.kept.borrow_mut();
-        let links = match kept.entry(key.clone()) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Vec::new()),
-        };
+        link.idle_sweeps = Some(0);
+        let mut links = self.links.borrow_mut();
         if link.is_h2() {
             links.retain(|other| !other.is_h2());
+        }
+        if links.len() >= KEPT_MAX {
+            links.retain(|link| !link.is_closed());
         }
         if links.len() < KEPT_MAX {
             links.push(link);
         }
-    }
-
-    /// Drops what is closed or was not used for [`IDLE_TIMEOUT`]. Called now and then.
-    pub fn sweep(&self, now: Instant) {
-        self.kept.borrow_mut().retain(|_, links| {
-            links.retain(|link| !link.is_closed() && now.saturating_duration_since(link.last_used) < IDLE_TIMEOUT);
-            !links.is_empty()
-        });
-    }
-
-    /// Drops everything: the process ends.
-    pub fn clear(&self) {
-        self.kept.borrow_mut().clear();
     }
 }

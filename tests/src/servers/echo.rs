@@ -1,7 +1,8 @@
 //! A TLS upstream in this process, HTTP/1.1 and HTTP/2, that remembers what it saw: what arrives here is what keygress let out.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
@@ -50,8 +51,8 @@ impl Seen {
     }
 }
 
-/// A running upstream. Its paths: `/events`, `/next`, `/upload`, `/progress/N`, `/trailers`, `/ws`, `/status/N`, `/mirror` (the body comes back), `/broken` (ends too early);
-/// everything else answers `hello`.
+/// A running upstream. Its paths: `/events`, `/next`, `/upload`, `/progress/N`, `/trailers`, `/ws`, `/status/N`, `/mirror` (the body
+/// comes back), `/broken` (ends too early), `/hello/never` (is not answered); everything else answers `hello`.
 pub struct Echo {
     /// Its port.
     pub port: u16,
@@ -68,6 +69,8 @@ enum Transport {
 
 struct State {
     seen: Mutex<Vec<Seen>>,
+    /// Told of every request.
+    arrived: Condvar,
     /// Requests to `/next` so far: `/events` waits for it.
     next: watch::Sender<u64>,
     /// Bytes of uploads so far: `/progress/N` waits for it.
@@ -112,7 +115,12 @@ impl Echo {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
         let port = listener.local_addr()?.port();
-        let state = Arc::new(State { seen: Mutex::default(), next: watch::Sender::new(0), received: watch::Sender::new(0) });
+        let state = Arc::new(State {
+            seen: Mutex::default(),
+            arrived: Condvar::new(),
+            next: watch::Sender::new(0),
+            received: watch::Sender::new(0),
+        });
         let transport = Arc::new(transport);
         let shared = Arc::clone(&state);
         runtime.spawn(async move {
@@ -128,6 +136,15 @@ impl Echo {
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until a request for this target is there, at most 20 s. Whether it came.
+    #[must_use]
+    pub fn await_target(&self, target: &str) -> bool {
+        let is_missing = |seen: &mut Vec<Seen>| !seen.iter().any(|seen| seen.target == target);
+        let seen = self.state.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.state.arrived.wait_timeout_while(seen, Duration::from_secs(20), is_missing);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
@@ -189,6 +206,10 @@ async fn answer_whole(request: Request<Incoming>, state: Arc<State>) -> Result<R
             state.read(request).await?;
             Ok(with_trailers())
         }
+        "/hello/never" => {
+            state.read(request).await?;
+            std::future::pending().await
+        }
         "/broken" => {
             state.read(request).await?;
             Ok(broken())
@@ -237,6 +258,7 @@ impl State {
         let seen =
             Seen { method: head.method.to_string(), target, version: head.version, headers: head.headers.clone(), body_bytes, trailers };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        self.arrived.notify_all();
     }
 
     /// Switches to WebSocket and sends every message back.
