@@ -1,5 +1,6 @@
 //! The floor: `bench/src/bin/floor`, a forwarder on epoll and rustls that puts one header on, and does nothing else.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::reverse::{self, Wanted};
@@ -11,7 +12,11 @@ use crate::scenario::{Entrance, Shape};
 const BODY_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The floor.
-pub struct Floor;
+#[derive(Debug, Default)]
+pub struct Floor {
+    /// Its program; `None`: `keygress-bench-floor` beside this one or on the path.
+    pub program: Option<PathBuf>,
+}
 
 impl Contender for Floor {
     fn name(&self) -> &'static str {
@@ -34,7 +39,7 @@ impl Contender for Floor {
 
     fn start(&self, site: &Site<'_>) -> anyhow::Result<Running> {
         let wanted = Wanted::of(site)?;
-        let program = program::of(self.name())?;
+        let program = self.program.clone().map_or_else(|| program::of(self.name()), Ok)?;
         let (address, child) = program::listening(site.folder, site.core, |address| {
             let mut command = Command::new(&program);
             command.arg(address.to_string()).arg(site.upstream.authority()).arg(site.upstream.address.to_string());

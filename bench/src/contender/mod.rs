@@ -66,7 +66,7 @@ pub trait Contender {
 #[must_use]
 pub fn peers() -> Vec<Box<dyn Contender>> {
     vec![
-        Box::new(floor::Floor),
+        Box::new(floor::Floor::default()),
         Box::new(nginx::Nginx),
         Box::new(haproxy::HaProxy),
         Box::new(envoy::Envoy),

@@ -29,27 +29,32 @@ pub(super) fn bars(outcome: &Outcome, metric: &str) -> Option<String> {
     let height = TOP + STEP * rows.len() as f64 + 4.0;
     let mut svg =
         format!("<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{} by contender\">\n", escape(metric));
+    let mut texts = String::new();
     for (at, (contender, spread)) in rows.iter().enumerate() {
         let top = TOP + STEP * at as f64;
-        svg += &bar(contender, *spread, top, &scale, end);
+        let (drawn, text) = bar(contender, *spread, top, &scale, end);
+        svg += &drawn;
+        texts += &text;
     }
     if let Some((limit, source)) = strictest(outcome, metric) {
         let x = scale(limit);
-        let (anchor, text) = if x > WIDTH - FIGURES - 60.0 { ("end", x - 5.0) } else { ("start", x + 5.0) };
+        let words = format!("bar: {}{}", number(limit), source.map_or_else(String::new, |source| format!(", {}", escape(&source))));
+        // In the half where there is room for it.
+        let (anchor, text) = if x > WIDTH / 2.0 { ("end", x - 5.0) } else { ("start", x + 5.0) };
         let _ = writeln!(
             svg,
             "<line class=\"bar-limit\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"4\" y2=\"{:.1}\"/>\
-             <text class=\"note\" x=\"{text:.1}\" y=\"13\" text-anchor=\"{anchor}\">bar for keygress: {}{}</text>",
+             <text class=\"note\" x=\"{text:.1}\" y=\"13\" text-anchor=\"{anchor}\">{words}</text>",
             height - 2.0,
-            number(limit),
-            source.map_or_else(String::new, |source| format!(" ({})", escape(&source)))
         );
     }
+    // Over the line, for figures are what a reader looks for.
+    svg += &texts;
     svg += "</svg>\n";
     Some(svg)
 }
 
-fn bar(contender: &str, spread: Spread, top: f64, scale: &impl Fn(f64) -> f64, end: f64) -> String {
+fn bar(contender: &str, spread: Spread, top: f64, scale: &impl Fn(f64) -> f64, end: f64) -> (String, String) {
     let (left, middle) = (scale(0.0), top + BAR / 2.0);
     let (low, median, high) = (scale(spread.min), scale(spread.median), scale(spread.max));
     let is_cut = spread.median > end;
@@ -79,15 +84,15 @@ fn bar(contender: &str, spread: Spread, top: f64, scale: &impl Fn(f64) -> f64, e
             middle - 4.0
         );
     }
+    svg += "</g>\n";
     let range = if spread.max > spread.min { format!(" ({}–{})", number(spread.min), number(spread.max)) } else { String::new() };
-    let _ = writeln!(
-        svg,
-        "<text class=\"figure\" x=\"{:.1}\" y=\"{:.1}\"><tspan class=\"median\">{}</tspan>{range}</text></g>",
+    let text = format!(
+        "<text class=\"figure\" x=\"{:.1}\" y=\"{:.1}\"><tspan class=\"median\">{}</tspan>{range}</text>\n",
         median.max(if is_cut { 0.0 } else { high }) + 7.0,
         middle + 4.5,
         number(spread.median),
     );
-    svg
+    (svg, text)
 }
 
 /// The bar that asks most of keygress, with where it comes from.

@@ -55,11 +55,18 @@ fn thousands(value: f64) -> String {
     if value < 0.0 { format!("−{text}") } else { text }
 }
 
+/// How many names are told; of more, their number.
+const NAMES_MAX: usize = 3;
+
 /// The sign of a limit, and where it comes from: `0.95 × the least of nginx, haproxy`.
 pub(super) fn limit(limit: &Limit) -> (&'static str, Option<String>) {
-    let of = |factor: f64, names: &[String], word: &str| match names {
-        [one] => format!("{factor} × {one}"),
-        _ => format!("{factor} × the {word} of {}", names.join(", ")),
+    let of = |factor: f64, names: &[String], word: &str| {
+        let times = if factor == 1.0 { String::new() } else { format!("{factor} × ") };
+        match names {
+            [one] => format!("{times}{one}"),
+            some if some.len() <= NAMES_MAX => format!("{times}the {word} of {}", some.join(", ")),
+            many => format!("{times}the {word} of {} peers", many.len()),
+        }
     };
     match limit {
         Limit::AtMost(_) => ("≤", None),

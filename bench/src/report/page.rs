@@ -94,7 +94,7 @@ fn verdict_row(outcome: &Outcome, held: &Held) -> String {
         escape(&held.bar.metric),
         shown(held.figure),
         shown(held.limit),
-        escape(&source.unwrap_or_else(|| "absolute".to_owned())),
+        escape(&source.unwrap_or_else(|| "fixed".to_owned())),
         id = escape(&outcome.scenario),
     )
 }
@@ -116,7 +116,7 @@ fn overview(report: &Report) -> String {
     if names.len() < 2 {
         return String::new();
     }
-    let mut html = "<h3>CPU time of the proxy per request, µs (in brackets: times that of keygress)</h3>\n<div class=\"scroll\"><table>\n\
+    let mut html = "<h3>CPU time of the proxy per request, µs, and how many times that of keygress: <span class=\"reached\">more</span> or <span class=\"missed\">less</span></h3>\n<div class=\"scroll\"><table>\n\
                     <thead><tr><th>scenario</th>"
         .to_owned();
     for name in &names {
@@ -129,9 +129,7 @@ fn overview(report: &Report) -> String {
         for name in &names {
             html += &match (median(name), median("keygress")) {
                 (Some(median), Some(_)) if *name == "keygress" => format!("<td class=\"keygress\">{}</td>", number(median)),
-                (Some(median), Some(ours)) if ours > 0.0 => {
-                    format!("<td>{} <span class=\"range\">({:.2})</span></td>", number(median), median / ours)
-                }
+                (Some(median), Some(ours)) if ours > 0.0 => beside(name, median, median / ours),
                 _ => "<td>–</td>".to_owned(),
             };
         }
@@ -139,6 +137,17 @@ fn overview(report: &Report) -> String {
     }
     html += "</tbody>\n</table></div>\n";
     html
+}
+
+/// A peer's figure, with how many times that of keygress it is; in colour, who needs less and who more.
+fn beside(name: &str, median: f64, times: f64) -> String {
+    let colour = match times {
+        _ if name == "floor" => "",
+        ..0.995 => " missed",
+        1.005.. => " reached",
+        _ => "",
+    };
+    format!("<td>{} <span class=\"times{colour}\">{times:.2}×</span></td>", number(median))
 }
 
 fn section(outcome: &Outcome) -> String {

@@ -59,7 +59,7 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
         bars: Vec::new(),
         notes,
     };
-    let peers: Vec<String> = bench.peers.iter().map(|peer| peer.name().to_owned()).collect();
+    let peers: Vec<String> = bench.peers.iter().map(|peer| peer.name().to_owned()).filter(|name| name != "floor").collect();
     outcome.bars = [Limit::AtMost(50.0), Limit::AtMostTimes(1.0, peers)]
         .into_iter()
         .map(|limit| outcome.hold(Bar { metric: FIRST.to_owned(), limit }))

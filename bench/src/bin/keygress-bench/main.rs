@@ -102,8 +102,9 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
     for outcome in &mut outcomes {
         outcome.notes.extend(absent.iter().map(|name| format!("{name} is not in it: it is not installed here")));
     }
-    let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-    Ok(Report { format: 1, began, command: format!("bench/run {command}"), quick: args.quick, machine, outcomes })
+    // bench/run says how it was called itself.
+    let command = std::env::var("KEYGRESS_BENCH_COMMAND").unwrap_or_else(|_| std::env::args().collect::<Vec<_>>().join(" "));
+    Ok(Report { format: 1, began, command, quick: args.quick, machine, outcomes })
 }
 
 impl Args {
