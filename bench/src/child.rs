@@ -82,9 +82,9 @@ pub fn serve() -> anyhow::Result<()> {
     match order {
         Order::Upstream(settings) => {
             pin(settings.core)?;
-            crate::upstream::serve(&settings, |up| say(up))
+            crate::upstream::serve(&settings, say)
         }
-        Order::Issuer(settings) => crate::issuer::serve(&settings, |up| say(up)),
+        Order::Issuer(settings) => crate::issuer::serve(&settings, say),
     }
 }
 

@@ -9,7 +9,6 @@ use http::Uri;
 
 use crate::contender::keygress::{Keygress, Launch};
 use crate::load::{self, Expected, Pace, Plan, Protocol, Reuse, Until, Way};
-use crate::meter::Usage;
 use crate::results::{Outcome, Row, Unit, metric};
 use crate::scenario::{mebibytes, seen};
 
@@ -87,15 +86,13 @@ pub fn run(own: &Own<'_>, keygress: &Keygress) -> anyhow::Result<Outcome> {
         threads: 1,
     };
     let pid = launched.running.pid();
-    let (mut before, mut after) = (Usage::default(), Usage::default());
-    let mut at_start = || Ok(before = Usage::of(pid)?);
-    let measured = load::run_between(&plan, &mut at_start, &mut || Ok(after = Usage::of(pid)?))?;
+    let (measured, used) = load::run_on(&plan, pid)?;
     let mut run = seen(&measured);
     if measured.right > 0 {
-        let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6;
+        let cpu = used.cpu.as_secs_f64() * 1e6;
         run.figure(metric::CPU_PER_REQUEST, Unit::Microseconds, cpu / measured.right as f64);
     }
-    run.figure(metric::PEAK_RSS, Unit::Mebibytes, mebibytes(after.peak_rss_bytes));
+    run.figure(metric::PEAK_RSS, Unit::Mebibytes, mebibytes(used.peak_rss_bytes));
     if measured.unsent > 0 {
         run.errors.insert("not sent in time".to_owned(), measured.unsent);
     }

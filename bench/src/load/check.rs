@@ -27,7 +27,7 @@ pub(super) enum Wrong {
     /// The body of the response is longer or shorter than it should be.
     Length,
     /// The upstream saw another credential.
-    WrongCredential,
+    OtherCredential,
     /// The upstream saw no credential.
     NoCredential,
     /// The response does not say what the upstream saw.
@@ -46,7 +46,7 @@ impl fmt::Display for Wrong {
             Self::TimedOut => f.write_str("timed out"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Length => f.write_str("wrong length"),
-            Self::WrongCredential => f.write_str("wrong credential"),
+            Self::OtherCredential => f.write_str("wrong credential"),
             Self::NoCredential => f.write_str("no credential"),
             Self::Unproven => f.write_str("no word of the credential"),
             Self::Field => f.write_str("wrong field"),
@@ -70,7 +70,7 @@ impl Expected {
         match (said.next(), said.next()) {
             (Some(saw), None) if saw.to_str().is_ok_and(|saw| digests.contains(saw)) => Ok(()),
             (Some(saw), None) if saw == NOTHING => Err(Wrong::NoCredential),
-            (Some(_), None) => Err(Wrong::WrongCredential),
+            (Some(_), None) => Err(Wrong::OtherCredential),
             (_, _) => Err(Wrong::Unproven),
         }
     }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn only_the_right_credential_is_right() {
         assert_eq!(expected().head(&said(&[&digest(b"Bearer right")])), Ok(()));
-        assert_eq!(expected().head(&said(&[&digest(b"Bearer wrong")])), Err(Wrong::WrongCredential));
+        assert_eq!(expected().head(&said(&[&digest(b"Bearer wrong")])), Err(Wrong::OtherCredential));
         assert_eq!(expected().head(&said(&["none"])), Err(Wrong::NoCredential));
         assert_eq!(expected().head(&said(&[])), Err(Wrong::Unproven));
         let right = digest(b"Bearer right");

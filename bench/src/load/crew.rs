@@ -15,6 +15,7 @@ use super::lane::{self, Seat, Station};
 use super::measured::Tally;
 use super::schedule::Schedule;
 use super::{Measured, Plan, Protocol};
+use crate::meter::Usage;
 
 /// How long connecting and warming up may take, beside the patience for each request.
 const WARM_UP_TIME_MAX: Duration = Duration::from_secs(120);
@@ -70,6 +71,26 @@ pub fn run_between(
     Ok(sum.measured(took, schedule.unsent()))
 }
 
+/// As [`run`]; and what a process used between the first request and the last, with its memory at the end.
+///
+/// # Errors
+/// As [`run`], and where the process does not run any more.
+pub fn run_on(plan: &Plan, pid: u32) -> anyhow::Result<(Measured, Usage)> {
+    let (mut before, mut after) = (Usage::default(), Usage::default());
+    let measured = run_between(
+        plan,
+        &mut || {
+            before = Usage::of(pid)?;
+            Ok(())
+        },
+        &mut || {
+            after = Usage::of(pid)?;
+            Ok(())
+        },
+    )?;
+    Ok((measured, Usage { cpu: after.cpu.saturating_sub(before.cpu), ..after }))
+}
+
 /// What a thread tells.
 enum Moment {
     Warm,
@@ -96,11 +117,8 @@ fn conduct(
         }
         Ok(())
     };
-    let warm = everyone(WARM_UP_TIME_MAX + plan.patience, "warm").and_then(|()| at_start());
-    if let Err(error) = warm {
-        // Nothing is due: the schedule never began.
-        return Err(error);
-    }
+    // Where this fails nothing is due: the schedule never began.
+    everyone(WARM_UP_TIME_MAX + plan.patience, "warm").and_then(|()| at_start())?;
     schedule.begin();
     let begun = Instant::now();
     go.send_replace(true);

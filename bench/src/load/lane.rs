@@ -86,7 +86,7 @@ impl Station {
     async fn carry(&self, seat: &mut Seat, patience: Duration) -> Result<u64, Wrong> {
         let carried = tokio::time::timeout(patience, self.attempt(seat)).await.unwrap_or(Err(Wrong::TimedOut));
         let is_spent = match carried {
-            Ok(_) | Err(Wrong::Status(_) | Wrong::WrongCredential | Wrong::NoCredential | Wrong::Unproven | Wrong::Field) => {
+            Ok(_) | Err(Wrong::Status(_) | Wrong::OtherCredential | Wrong::NoCredential | Wrong::Unproven | Wrong::Field) => {
                 self.plan.reuse != Reuse::KeepAlive
             }
             Err(_) => true,

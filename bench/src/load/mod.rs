@@ -24,7 +24,7 @@ mod lane;
 /// Threads, and the moments that they share.
 mod crew;
 
-pub use crew::{run, run_between};
+pub use crew::{run, run_between, run_on};
 pub use measured::Measured;
 pub use plan::{Expected, Pace, Path, Plan, Protocol, Reuse, Until, Way};
 

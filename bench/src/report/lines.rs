@@ -47,7 +47,7 @@ pub(super) fn logarithmic(title: &str, values: impl Iterator<Item = f64> + Clone
     let least = values.clone().fold(f64::INFINITY, f64::min).max(1e-3);
     let most = values.fold(least, f64::max);
     let steps = || (-3..9).flat_map(|power| [1.0, 2.0, 5.0].map(|step| step * 10_f64.powi(power)));
-    let from = steps().filter(|step| *step <= least).last().unwrap_or(least);
+    let from = steps().rfind(|step| *step <= least).unwrap_or(least);
     let to = steps().find(|step| *step >= most).unwrap_or(most);
     let ticks = steps().filter(|step| (from..=to).contains(step)).map(|step| (step, plain(step))).collect();
     Axis { title: title.to_owned(), ticks, range: (from, to), place: f64::ln }

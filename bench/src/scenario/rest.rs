@@ -76,7 +76,14 @@ fn rest(bench: &Bench, contender: &dyn Contender, scene: &Scene, shape: &Shape) 
     plan.patience = PATIENCE;
     let idle = Usage::of(running.pid())?;
     let mut resting_now = Usage::default();
-    let measured = load::run_between(&plan, &mut || Ok(resting_now = Usage::of(running.pid())?), &mut || Ok(()))?;
+    let measured = load::run_between(
+        &plan,
+        &mut || {
+            resting_now = Usage::of(running.pid())?;
+            Ok(())
+        },
+        &mut || Ok(()),
+    )?;
     let mut run = Run { right: measured.connections.saturating_sub(measured.wrong()), errors: measured.errors, ..Run::default() };
     run.figure(metric::IDLE_RSS, Unit::Mebibytes, mebibytes(idle.rss_bytes));
     run.figure(&resting(shape.connections, shape.entrance), Unit::Mebibytes, mebibytes(resting_now.rss_bytes));

@@ -4,7 +4,6 @@ use super::{Bench, Shape};
 use crate::ask;
 use crate::contender::keygress::Launched;
 use crate::load;
-use crate::meter::Usage;
 use crate::results::{Bar, Limit, Outcome, Row, Run, Unit};
 
 const RULES: [usize; 3] = [10, 1_000, 100_000];
@@ -36,16 +35,15 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
             bench.step(&format!("S10 round {round} of {}: {rules} rules", bench.rounds));
             let pid = launched.running.pid();
             let plan = shape.plan(&scene.upstream, &launched.running.entry, &scene.token);
-            let (mut before, mut after) = (Usage::default(), Usage::default());
-            let measured = load::run_between(&plan, &mut || Ok(before = Usage::of(pid)?), &mut || Ok(after = Usage::of(pid)?))?;
+            let (measured, used) = load::run_on(&plan, pid)?;
             run.right += measured.right;
             run.errors.extend(measured.errors);
-            let spent = after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6;
+            let spent = used.cpu.as_secs_f64() * 1e6;
             run.figure(&cpu(*rules), Unit::Microseconds, spent / measured.right.max(1) as f64);
             let begun = std::time::Instant::now();
             ask::unix(&launched.admin, http::Method::POST, "/reload")?;
             run.figure(&reload(*rules), Unit::Milliseconds, begun.elapsed().as_secs_f64() * 1e3);
-            run.figure(&format!("rss, {rules} rules"), Unit::Mebibytes, super::mebibytes(after.rss_bytes));
+            run.figure(&format!("rss, {rules} rules"), Unit::Mebibytes, super::mebibytes(used.rss_bytes));
         }
         if let (Some(least), Some(most)) = (run.value(&cpu(10)).filter(|cpu| *cpu > 0.0), run.value(&cpu(100_000))) {
             run.figure(RATIO, Unit::Count, most / least);

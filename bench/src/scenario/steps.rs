@@ -3,7 +3,6 @@
 use super::{Bench, Shape, seen};
 use crate::contender::keygress::{Launched, measured};
 use crate::load::{self, Plan};
-use crate::meter::Usage;
 use crate::policies::Measured;
 use crate::results::{Outcome, Row, Run, Spread, Unit, metric};
 use crate::upstream;
@@ -62,10 +61,10 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     }
     let differences = turns.iter().filter_map(|turn| turn.row.spread("more than the first")).map(|spread: Spread| spread.max - spread.min);
     let noise = differences.fold(0.0, f64::max);
-    let notes = vec![
-        format!("differences under {noise:.1} µs are within the noise of this run; the micro-benchmarks take steps apart in nanoseconds"),
-        "the audit is on in every row, bounded loss".to_owned(),
-    ];
+    let mut notes = vec!["the audit is on in every row, bounded loss; the micro-benchmarks take steps apart in nanoseconds".to_owned()];
+    if bench.rounds > 1 {
+        notes.push(format!("differences under {noise:.1} µs are within the noise of this run"));
+    }
     Ok(vec![Outcome {
         scenario: "S11".to_owned(),
         title: "what single steps cost".to_owned(),
@@ -78,10 +77,9 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
 
 fn measure(turn: &Turn) -> anyhow::Result<Run> {
     let pid = turn.launched.running.pid();
-    let (mut before, mut after) = (Usage::default(), Usage::default());
-    let measured = load::run_between(&turn.plan, &mut || Ok(before = Usage::of(pid)?), &mut || Ok(after = Usage::of(pid)?))?;
+    let (measured, used) = load::run_on(&turn.plan, pid)?;
     let mut run = seen(&measured);
-    let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6;
+    let cpu = used.cpu.as_secs_f64() * 1e6;
     run.figure(metric::CPU_PER_REQUEST, Unit::Microseconds, cpu / measured.right.max(1) as f64);
     Ok(run)
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use keygress_bench::child::{self, Program};
 use keygress_bench::contender::keygress::Keygress;
 use keygress_bench::own::{self, Own};
-use keygress_bench::results::{Machine, Outcome, Report, Run, Verdict};
+use keygress_bench::results::{Machine, Outcome, Report};
 use keygress_bench::scenario::{self, Bench, Cores, Progress, Scenario};
 
 use super::check::Format;
@@ -117,7 +117,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         write(folder, &report).with_context(|| format!("cannot write to `{}`", folder.display()))?;
     }
     match args.format {
-        Format::Text => report.outcomes.iter().try_for_each(print)?,
+        Format::Text => {
+            report.outcomes.iter().try_for_each(|outcome| writeln!(anstream::stdout(), "{}", keygress_bench::report::table(outcome)))?
+        }
         Format::Json => writeln!(anstream::stdout(), "{}", serde_json::to_string_pretty(&report)?)?,
     }
     let runs = report.outcomes.iter().flat_map(|outcome| &outcome.rows).flat_map(|row| &row.runs);
@@ -213,55 +215,4 @@ fn write(folder: &std::path::Path, report: &Report) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("report.json"), serde_json::to_vec_pretty(report)?)?;
     Ok(())
-}
-
-/// A table of one outcome.
-fn print(outcome: &Outcome) -> anyhow::Result<()> {
-    let mut out = anstream::stdout();
-    writeln!(out, "\n{}  {}", outcome.scenario, outcome.title)?;
-    for condition in &outcome.conditions {
-        writeln!(out, "    {condition}")?;
-    }
-    for row in &outcome.rows {
-        let (right, wrong) = row
-            .runs
-            .iter()
-            .filter(|run| run.spoiled.is_none())
-            .fold((0, 0), |(right, wrong), run| (right + run.right, wrong + run.errors.values().sum::<u64>()));
-        writeln!(out, "  {} {}: {right} right, {wrong} wrong", row.contender, row.version)?;
-        for name in names(&row.runs) {
-            if let Some(spread) = row.spread(&name) {
-                let unit =
-                    row.runs.iter().flat_map(|run| &run.figures).find(|figure| figure.metric == name).map_or("", |f| f.unit.as_str());
-                writeln!(out, "    {name:<28} {:>12.1} {unit:<6} ({:.1} to {:.1})", spread.median, spread.min, spread.max)?;
-            }
-        }
-        for (kind, count) in row.runs.iter().filter(|run| run.spoiled.is_none()).flat_map(|run| &run.errors) {
-            writeln!(out, "    wrong: {kind} ({count})")?;
-        }
-    }
-    for held in &outcome.bars {
-        let word = match held.verdict() {
-            Verdict::Reached => "reached",
-            Verdict::Missed => "missed",
-            Verdict::Unknown => continue,
-        };
-        let number = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |value| format!("{value:.1}"));
-        writeln!(out, "  bar: {} {} against {}: {word}", held.bar.metric, number(held.figure), number(held.limit))?;
-    }
-    for note in &outcome.notes {
-        writeln!(out, "  note: {note}")?;
-    }
-    Ok(())
-}
-
-/// The metrics of some runs, each once, in the order in which they come.
-fn names(runs: &[Run]) -> Vec<String> {
-    let mut names = Vec::new();
-    for figure in runs.iter().flat_map(|run| &run.figures) {
-        if !names.contains(&figure.metric) {
-            names.push(figure.metric.clone());
-        }
-    }
-    names
 }
