@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
-use keygress::audit::{Audit, Event, Kind, Sink};
+use keygress::audit::{Audit, Destination, Event, Kind, Sink};
 use keygress::credentials::{Credentials, Holder, Ready, Slot};
 use keygress::limits::Limits;
 use keygress::metrics::{Metrics, Outcome};
@@ -116,8 +116,8 @@ impl Warm {
         event.way = Some("forward");
         event.uid = Some(1000);
         event.method = Some(Method::GET);
-        event.destination = Some("https://api.example.com".to_owned());
-        event.path = Some(self.head.uri.path().to_owned());
+        event.destination = Some(Destination { scheme: Scheme::Https, host: self.host.clone(), port: 443 });
+        event.path = self.head.uri.path_and_query().cloned();
         event.rule = Some(grant.rule.name.as_str().into());
         event.credential = grant.credential.map(|credential| credential.name.as_str().into());
         event.lease = Some(ready.lease.clone());
