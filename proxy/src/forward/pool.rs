@@ -174,7 +174,7 @@ impl Pool {
         }
     }
 
-    /// Drops what is closed or was not used for [`IDLE_SWEEPS_MAX`] sweeps, and the shelves that are empty and nobody's. Called every
+    /// Drops what is closed or was not used for six sweeps, and the shelves that are empty and nobody's. Called every
     /// [`SWEEP`]: to count sweeps spares each request a look at the clock.
     pub fn sweep(&self) {
         self.shelves.borrow_mut().retain(|_, shelf| {

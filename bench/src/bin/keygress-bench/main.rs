@@ -19,6 +19,9 @@ const ROUNDS: u16 = 5;
 /// The same, if it is to be quick.
 const ROUNDS_QUICK: u16 = 3;
 
+/// Who takes turns with keygress.
+type Peers = Vec<Box<dyn Contender>>;
+
 /// keygress and its peers, in turns, before the same upstream.
 #[derive(Debug, Parser)]
 #[command(name = "keygress-bench", version, about)]
@@ -120,7 +123,7 @@ impl Args {
     }
 
     /// The peers that take part, and the names of those that should and are not installed.
-    fn peers(&self) -> anyhow::Result<(Vec<Box<dyn Contender>>, Vec<String>)> {
+    fn peers(&self) -> anyhow::Result<(Peers, Vec<String>)> {
         let all = contender::peers();
         let unknown = self.only.iter().find(|name| *name != "keygress" && !all.iter().any(|peer| peer.name() == *name));
         if let Some(name) = unknown {
