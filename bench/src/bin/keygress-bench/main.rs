@@ -107,6 +107,9 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
     Ok(Report { format: 1, began, command, quick: args.quick, machine, outcomes })
 }
 
+/// Who takes turns with keygress.
+type Peers = Vec<Box<dyn Contender>>;
+
 impl Args {
     fn chosen(&self) -> anyhow::Result<Vec<&'static Scenario>> {
         if self.scenarios.is_empty() {
@@ -120,7 +123,7 @@ impl Args {
     }
 
     /// The peers that take part, and the names of those that should and are not installed.
-    fn peers(&self) -> anyhow::Result<(Vec<Box<dyn Contender>>, Vec<String>)> {
+    fn peers(&self) -> anyhow::Result<(Peers, Vec<String>)> {
         let all = contender::peers();
         let unknown = self.only.iter().find(|name| *name != "keygress" && !all.iter().any(|peer| peer.name() == *name));
         if let Some(name) = unknown {
