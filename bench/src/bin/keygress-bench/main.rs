@@ -19,6 +19,9 @@ const ROUNDS: u16 = 5;
 /// The same, if it is to be quick.
 const ROUNDS_QUICK: u16 = 3;
 
+/// Who takes turns with keygress.
+type Peers = Vec<Box<dyn Contender>>;
+
 /// keygress and its peers, in turns, before the same upstream.
 #[derive(Debug, Parser)]
 #[command(name = "keygress-bench", version, about)]
