@@ -110,9 +110,6 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
     Ok(Report { format: 1, began, command, quick: args.quick, machine, outcomes })
 }
 
-/// Who takes turns with keygress.
-type Peers = Vec<Box<dyn Contender>>;
-
 impl Args {
     fn chosen(&self) -> anyhow::Result<Vec<&'static Scenario>> {
         if self.scenarios.is_empty() {
