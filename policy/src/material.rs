@@ -16,7 +16,7 @@ impl Secret {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes themselves. Called in `inject/`, `credentials/` and `scrub.rs` only: the tidy test holds that.
+    /// The bytes themselves. Called in `inject/`, `credentials/` and `needles` only: the tidy test holds that.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0

@@ -16,6 +16,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use crate::scrub::{Sieve, Spoilt};
 use crate::worker::Serving;
 
 pub use resigned::Resigned;
@@ -55,6 +56,10 @@ pub struct Stream {
     idle_limit: Option<Duration>,
     /// Runs while the next frame is awaited: not while the other side takes its time with the last one.
     idle: Option<Pin<Box<Sleep>>>,
+    /// Watches what comes back.
+    sieve: Option<Sieve>,
+    /// Trailers that wait for the data before them.
+    waiting: Option<HeaderMap>,
     /// Held for its drop alone.
     kept: Option<Serving>,
 }
@@ -68,6 +73,8 @@ pub enum Broken {
     Idle,
     /// It is not the chunks that its head announced.
     Chunks(&'static str),
+    /// Its coding could not be taken off.
+    Spoilt(Spoilt),
 }
 
 impl std::fmt::Display for Broken {
@@ -76,6 +83,8 @@ impl std::fmt::Display for Broken {
             Self::Transport(error) => error.fmt(f),
             Self::Idle => f.write_str("the body stood still for too long"),
             Self::Chunks(why) => f.write_str(why),
+            Self::Spoilt(Spoilt::Malformed) => f.write_str("the body is not in the coding that its head names"),
+            Self::Spoilt(Spoilt::TooLarge) => f.write_str("the body comes to more than its coding may"),
         }
     }
 }
@@ -92,20 +101,21 @@ impl Body {
     /// The body of a request: ends with an error where nothing comes for [`IDLE_TIMEOUT`]; named trailers alone pass.
     #[must_use]
     pub fn request(incoming: Incoming, trailers: &[HeaderName]) -> Self {
-        Self::stream(incoming, Trailers::Only(trailers.to_vec()), Some(IDLE_TIMEOUT))
+        Self::stream(incoming, Trailers::Only(trailers.to_vec()), Some(IDLE_TIMEOUT), None)
     }
 
-    /// The body of a response. An event stream may rest as long as it likes: the two ends decide.
+    /// The body of a response, through a sieve where it must be searched. An event stream may rest as long as it likes: the two ends
+    /// decide.
     #[must_use]
-    pub fn response(incoming: Incoming) -> Self {
-        Self::stream(incoming, Trailers::Pass, None)
+    pub fn response(incoming: Incoming, sieve: Option<Sieve>) -> Self {
+        Self::stream(incoming, Trailers::Pass, None, sieve)
     }
 
-    fn stream(incoming: Incoming, trailers: Trailers, idle: Option<Duration>) -> Self {
+    fn stream(incoming: Incoming, trailers: Trailers, idle: Option<Duration>, sieve: Option<Sieve>) -> Self {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream(Box::new(Stream { incoming, trailers, idle_limit: idle, idle: None, kept: None }))
+        Self::Stream(Box::new(Stream { incoming, trailers, idle_limit: idle, idle: None, sieve, waiting: None, kept: None }))
     }
 
     /// The request counts as being served until this body is through; at once where nothing is streamed.
@@ -133,7 +143,7 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => true,
             Self::Text(text) => text.is_none(),
-            Self::Stream(stream) => stream.incoming.is_end_stream(),
+            Self::Stream(stream) => stream.is_end_stream(),
             Self::Resigned(resigned) => resigned.is_end_stream(),
         }
     }
@@ -142,7 +152,7 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(stream) => stream.incoming.size_hint(),
+            Self::Stream(stream) => stream.size_hint(),
             Self::Resigned(resigned) => resigned.size_hint(),
         }
     }
@@ -151,27 +161,73 @@ impl http_body::Body for Body {
 impl Stream {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         loop {
-            let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-                let Some(limit) = self.idle_limit else { return Poll::Pending };
-                let sleep = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-                ready!(sleep.as_mut().poll(cx));
-                return Poll::Ready(Some(Err(Broken::Idle)));
-            };
-            self.idle = None;
-            let frame = match next {
+            match self.sifted() {
+                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(None) if self.sieve.as_ref().is_some_and(Sieve::has_ended) => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(spoilt) => return Poll::Ready(Some(Err(Broken::Spoilt(spoilt)))),
+            }
+            let frame = match ready!(self.poll_incoming(cx)) {
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Poll::Ready(Some(Err(Broken::Transport(error)))),
-                None => return Poll::Ready(None),
+                Some(Err(broken)) => return Poll::Ready(Some(Err(broken))),
+                None => match self.end() {
+                    Ok(true) => continue,
+                    Ok(false) => return Poll::Ready(None),
+                    Err(broken) => return Poll::Ready(Some(Err(broken))),
+                },
             };
-            match frame.into_trailers() {
-                Err(data) => return Poll::Ready(Some(Ok(data))),
-                Ok(trailers) => {
-                    if let Some(trailers) = self.trailers.let_through(trailers) {
-                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            match (frame.into_data(), &mut self.sieve) {
+                (Ok(data), None) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                (Ok(data), Some(sieve)) => sieve.take(data),
+                (Err(frame), sieve) => {
+                    let Some(mut trailers) = frame.into_trailers().ok().and_then(|trailers| self.trailers.let_through(trailers)) else {
+                        continue;
+                    };
+                    let Some(sieve) = sieve else { return Poll::Ready(Some(Ok(Frame::trailers(trailers)))) };
+                    sieve.trailers(&mut trailers);
+                    self.waiting = Some(trailers);
+                    if let Err(broken) = self.end() {
+                        return Poll::Ready(Some(Err(broken)));
                     }
                 }
             }
         }
+    }
+
+    /// The next frame as it comes, within the idle limit.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            let Some(limit) = self.idle_limit else { return Poll::Pending };
+            let sleep = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+            ready!(sleep.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(Broken::Idle)));
+        };
+        self.idle = None;
+        Poll::Ready(next.map(|next| next.map_err(Broken::Transport)))
+    }
+
+    /// What the sieve lets go on: data, and after the last of it the trailers.
+    fn sifted(&mut self) -> Result<Option<Frame<Bytes>>, Spoilt> {
+        let Some(sieve) = &mut self.sieve else { return Ok(None) };
+        let data = sieve.give()?.map(Frame::data);
+        Ok(data.or_else(|| self.waiting.take().map(Frame::trailers)))
+    }
+
+    /// Tells the sieve that no more comes; whether there is one, which may have held something back.
+    fn end(&mut self) -> Result<bool, Broken> {
+        let Some(sieve) = &mut self.sieve else { return Ok(false) };
+        sieve.end().map_err(Broken::Spoilt)?;
+        Ok(true)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let drained = self.sieve.as_ref().is_none_or(Sieve::is_drained);
+        drained && self.waiting.is_none() && self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let coming = self.incoming.size_hint();
+        self.sieve.as_ref().map_or(coming, |sieve| sieve.size_hint(&coming))
     }
 }
 

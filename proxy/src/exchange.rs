@@ -28,9 +28,10 @@ use crate::body::{Body, Unread};
 use crate::caller::RunningTask;
 use crate::credentials::{Ready, Source};
 use crate::forward::{self, Failed, Shelf, Target, head, upgrade};
+use crate::needles::{Needles, VALUE_BYTES_MIN};
 use crate::refusal::{Code, Refusal};
 use crate::reload::Snapshot;
-use crate::scrub;
+use crate::scrub::{self, Depth, Frames, Sieve};
 
 pub use line::{Line, Shared, Sight, Way, Worker};
 use record::Record;
@@ -109,13 +110,11 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     }
 
     // keep it from coming back
-    if let Some(ready) = use_of.ready() {
-        scrub::headers(response.headers_mut(), &ready.rendered);
-    }
+    let sieve = use_of.watch(&mut response, record)?;
     if upgrade::is_switch(&response) {
-        return upgrade::join(caller_upgrade, response, line.counted());
+        return upgrade::join(caller_upgrade, response, line.counted(), |upstream| Frames::around(upstream, sieve));
     }
-    Ok(passed_back(response))
+    Ok(passed_back(response, sieve))
 }
 
 /// One attempt: the destination is reached and verified first, and only then is the credential put on.
@@ -208,6 +207,9 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
 struct Use<'g> {
     sight: Rc<Sight>,
     credential: Option<(&'g Arc<crate::Credential>, Arc<crate::credentials::Slot>, Arc<Ready>)>,
+    /// What must not come back: the value, and those before it that may have left.
+    needles: Option<Arc<Needles>>,
+    depth: Depth,
 }
 
 impl<'g> Use<'g> {
@@ -216,7 +218,7 @@ impl<'g> Use<'g> {
         let Some(credential) = grant.credential else {
             // What the application holds, a placeholder or a key of its own, leaves only where the rule forwards it by name.
             strip(head, &grant.rule.forward, None);
-            return Ok(Self { sight: Rc::clone(sight), credential: None });
+            return Ok(Self { sight: Rc::clone(sight), credential: None, needles: None, depth: Depth::Whole });
         };
         credential.injection.admit(head, sight.placeholder(credential)).map_err(|refusal| slot_refused(grant, refusal))?;
         strip(head, &grant.rule.forward, Some(&credential.injection));
@@ -228,7 +230,12 @@ impl<'g> Use<'g> {
             Some(ready) => ready,
             None => slot.wait().await.map_err(|unavailable| no_credential(grant, unavailable))?,
         };
-        Ok(Self { sight: Rc::clone(sight), credential: Some((credential, slot, ready)) })
+        let depth = if grant.rule.unsafe_unscrubbed_body { Depth::Fields } else { Depth::Whole };
+        if depth == Depth::Whole {
+            scrub::ask(&mut head.headers);
+        }
+        let needles = searchable(credential, &ready, depth)?;
+        Ok(Self { sight: Rc::clone(sight), credential: Some((credential, slot, ready)), needles, depth })
     }
 
     /// To dial took time: what was revoked or has expired meanwhile is not put on, and nothing is sent for a task that has ended.
@@ -279,10 +286,38 @@ impl<'g> Use<'g> {
     /// The value that is ready now.
     async fn take_fresh(&mut self) -> Result<(), Refusal> {
         let Some((credential, slot, ready)) = &mut self.credential else { return Ok(()) };
-        *ready = slot.wait().await.map_err(|unavailable| {
+        let fresh = slot.wait().await.map_err(|unavailable| {
             Refusal::new(Code::NoCredential, format!("`{}`: {}", credential.name, unavailable.reason)).retry_after(unavailable.retry_after)
         })?;
+        if !Arc::ptr_eq(ready, &fresh) {
+            let needles = searchable(credential, &fresh, self.depth)?;
+            self.needles = match (self.needles.take(), needles) {
+                (Some(old), Some(new)) => Some(old.and(&new)),
+                (old, new) => old.or(new),
+            };
+            *ready = fresh;
+        }
         Ok(())
+    }
+
+    /// Masks the head of what comes back, and prepares what watches the rest; nothing where no credential was put on.
+    fn watch(&self, response: &mut Response<Incoming>, record: &mut Record<'_>) -> Result<Option<Sieve>, Refusal> {
+        if self.credential.is_some() && self.depth == Depth::Fields {
+            record.unscrubbed();
+        }
+        let Some(needles) = &self.needles else { return Ok(None) };
+        scrub::answer(response, needles, self.depth).map(|sieve| Some(record.follow(sieve)))
+    }
+}
+
+/// What must not come back of a value. One that is too short to be told from ordinary text is not put on where answers are searched.
+fn searchable(credential: &crate::Credential, ready: &Ready, depth: Depth) -> Result<Option<Arc<Needles>>, Refusal> {
+    match (&ready.needles, depth) {
+        (None, Depth::Whole) => Err(Refusal::new(
+            Code::NoCredential,
+            format!("the value of `{}` is shorter than {VALUE_BYTES_MIN} bytes: an answer cannot be searched for it", credential.name),
+        )),
+        (needles, Depth::Whole | Depth::Fields) => Ok(needles.clone()),
     }
 }
 
@@ -337,10 +372,10 @@ fn slot_refused(grant: &Grant<'_, Source>, refusal: SlotRefusal) -> Refusal {
     Refusal::new(Code::SlotRefused, detail).by_rule(&grant.rule.name)
 }
 
-fn passed_back(response: Response<Incoming>) -> Response<Body> {
+fn passed_back(response: Response<Incoming>, sieve: Option<Sieve>) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     head::leave_hop_back(&mut head.headers);
     head.version = http::Version::HTTP_11;
     head.extensions.clear();
-    Response::from_parts(head, Body::response(body))
+    Response::from_parts(head, Body::response(body, sieve))
 }

@@ -21,6 +21,9 @@ pub mod forward;
 /// 7 · Secrets out of what comes back.
 pub mod scrub;
 
+/// What must not come back, in every form.
+pub mod needles;
+
 /// 8 · On record, allowed or not.
 pub mod audit;
 

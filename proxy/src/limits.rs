@@ -124,6 +124,7 @@ mod tests {
             limit: Some(Limit { count, window_seconds, per }),
             credential: None,
             constrains_path: false,
+            unsafe_unscrubbed_body: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Prometheus metrics on resolved handles: no label lookup on the request path.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
@@ -8,6 +9,9 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 
 /// Codes that get a series of their own for each outcome; what comes later is counted as `other`.
 const CODES_MAX: usize = 128;
+
+/// Credentials that get a series of their own; what comes later is counted as `other`.
+const CREDENTIALS_MAX: usize = 1024;
 
 /// The metrics of this process. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +51,8 @@ struct Inner {
     seen: ArcSwap<Vec<Seen>>,
     connections: IntGauge,
     mints: IntCounterVec,
+    scrubs: IntCounterVec,
+    scrubbed: Mutex<HashSet<String>>,
     revocations: IntCounterVec,
     generation: IntGauge,
     loads: IntCounterVec,
@@ -94,6 +100,13 @@ impl Metrics {
                 "Calls to a provider for material, by provider and result (ok, failed).",
                 &["provider", "result"],
             ),
+            scrubs: counters(
+                r,
+                "keygress_scrubs_total",
+                "Answers that held a credential, by credential and result (masked, broken_off).",
+                &["credential", "result"],
+            ),
+            scrubbed: Mutex::default(),
             revocations: results(r, "keygress_revocations_total", "Leases to be revoked at their issuer, by result (ok, failed)."),
             generation: gauge(r, "keygress_policy_generation", "The policy in force; counts from 1 with every load of this process."),
             loads: results(r, "keygress_policy_loads_total", "Attempts to load a policy, by result (ok, failed)."),
@@ -127,6 +140,15 @@ impl Metrics {
     /// A mint ended: `ok` or a failure, of this provider kind.
     pub fn mint(&self, provider: &'static str, ok: bool) {
         self.inner.mints.with_label_values(&[provider, result(ok)]).inc();
+    }
+
+    /// An answer held this credential, or had to be broken off because it could not be searched.
+    pub fn scrubbed(&self, credential: &str, broken_off: bool) {
+        let result = if broken_off { "broken_off" } else { "masked" };
+        let mut known = self.inner.scrubbed.lock().unwrap_or_else(PoisonError::into_inner);
+        let label = if known.contains(credential) || known.len() < CREDENTIALS_MAX { credential } else { "other" };
+        known.insert(label.to_owned());
+        self.inner.scrubs.with_label_values(&[label, result]).inc();
     }
 
     /// A revocation ended.
@@ -225,6 +247,7 @@ mod tests {
         metrics.connection(-1);
         metrics.mint("oauth2", true);
         metrics.mint("oauth2", false);
+        metrics.scrubbed("stripe", false);
         metrics.revocation(true);
         metrics.policy(true, 1);
         metrics.policy(false, 1);
@@ -237,6 +260,7 @@ mod tests {
             "keygress_connections 1",
             r#"keygress_mints_total{provider="oauth2",result="ok"} 1"#,
             r#"keygress_mints_total{provider="oauth2",result="failed"} 1"#,
+            r#"keygress_scrubs_total{credential="stripe",result="masked"} 1"#,
             r#"keygress_revocations_total{result="ok"} 1"#,
             r#"keygress_revocations_total{result="failed"} 0"#,
             "keygress_policy_generation 1",
@@ -265,6 +289,13 @@ mod tests {
         metrics.policy(false, 1);
         metrics.policy(true, 2);
         assert!(metrics.expose().contains("keygress_policy_last_load_failed 0\n"));
+    }
+
+    #[test]
+    fn credentials_are_bounded() {
+        let metrics = Metrics::new();
+        (0..CREDENTIALS_MAX + 5).for_each(|n| metrics.scrubbed(&format!("c{n}"), false));
+        assert!(metrics.expose().contains(r#"keygress_scrubs_total{credential="other",result="masked"} 5"#));
     }
 
     #[test]

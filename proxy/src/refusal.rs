@@ -105,6 +105,8 @@ codes! {
     UpstreamTimeout = "upstream_timeout", GATEWAY_TIMEOUT, "The destination took too long", "Try again later.";
     /// The destination broke off.
     UpstreamFailed = "upstream_failed", BAD_GATEWAY, "The destination broke the exchange off", "Try again if the request may be repeated.";
+    /// The answer cannot be searched for the credential.
+    Unscrubbable = "unscrubbable", BAD_GATEWAY, "The answer cannot be searched for the credential", "Ask for it whole, in gzip, deflate, br, zstd or no coding; the owner of the policy can let such answers pass with `unsafe_unscrubbed_body`.";
     /// keygress itself failed.
     Internal = "internal", INTERNAL_SERVER_ERROR, "keygress failed on this request", "Report it with the request id.";
 }

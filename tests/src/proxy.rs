@@ -35,6 +35,7 @@ pub struct Proxy {
     ca: PathBuf,
     policy: PathBuf,
     audit: Mutex<Audit>,
+    metrics: Metrics,
 }
 
 /// What the audit wrote so far.
@@ -69,7 +70,8 @@ impl Proxy {
         let running = runtime.block_on(serve::start(settings))?;
         let address = *running.tcp.first().context("no listener")?;
         let audit = Mutex::new(Audit { lines, read: Vec::new() });
-        Ok(Self { running: Some(running), runtime, address, socket, ca, policy: path, audit })
+        let metrics = running.shared.metrics.clone();
+        Ok(Self { metrics, running: Some(running), runtime, address, socket, ca, policy: path, audit })
     }
 
     /// Where callers connect.
@@ -146,10 +148,10 @@ impl Proxy {
         None
     }
 
-    /// The metrics as Prometheus would read them.
+    /// The metrics as Prometheus would read them; after the end too.
     #[must_use]
     pub fn metrics(&self) -> String {
-        self.running.as_ref().map(|running| running.shared.metrics.expose()).unwrap_or_default()
+        self.metrics.expose()
     }
 
     /// The metrics themselves, which outlive the proxy; empty ones where it was stopped already.

@@ -123,6 +123,8 @@ pub struct Rule {
     pub credential: Option<usize>,
     /// Whether it constrains methods or paths.
     pub constrains_path: bool,
+    /// Whether the bodies of answers pass without a search for the credential.
+    pub unsafe_unscrubbed_body: bool,
 }
 
 /// What only the matcher needs of a rule.

@@ -85,6 +85,7 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
     let limit = entry.limit.as_ref().map_or(Some(None), |limit| self::limit(named, limit, check).map(Some));
     let request_trailers = headers(named, &entry.request_trailers, "request_trailers", check);
     let forward = headers(named, &entry.forward, "forward", check);
+    let unsafe_unscrubbed_body = unscrubbed(named, check);
     let ours = keep_slot(named, credential.flatten(), known, check);
     let routed = entry.route.as_ref().is_none_or(|route| check_route(named, route, check));
     if !routed || !ours {
@@ -105,6 +106,7 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
         limit: limit?,
         credential: credential?,
         constrains_path: entry.allow.is_some() || !entry.except.is_empty(),
+        unsafe_unscrubbed_body: unsafe_unscrubbed_body?,
     };
     Some((rule, terms))
 }
@@ -230,6 +232,27 @@ fn keep_slot<S: Source>(named: &Named<RuleEntry>, credential: Option<usize>, kno
         }
     }
     ours
+}
+
+/// Without a credential there is nothing to search for. `None` where it is wrong.
+fn unscrubbed(named: &Named<RuleEntry>, check: &mut Check) -> Option<bool> {
+    let Some(key) = named.entry.unsafe_unscrubbed_body.as_ref().filter(|key| key.value) else { return Some(false) };
+    if named.entry.credential.is_none() {
+        check.error(
+            "needless_unsafe",
+            named.at(key),
+            format!("rule `{}` puts no credential on: `unsafe_unscrubbed_body` weakens nothing", named.name),
+            "remove `unsafe_unscrubbed_body`",
+        );
+        return None;
+    }
+    check.warning(
+        "unscrubbed",
+        named.at(key),
+        format!("rule `{}` lets answers show the credential to the caller: their bodies are not searched for it", named.name),
+        "remove `unsafe_unscrubbed_body` unless these answers cannot be searched, and the destination never repeats what it is sent",
+    );
+    Some(true)
 }
 
 fn limit(named: &Named<RuleEntry>, entry: &LimitEntry, check: &mut Check) -> Option<Limit> {

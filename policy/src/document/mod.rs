@@ -184,6 +184,8 @@ pub(crate) struct RuleEntry {
     pub(crate) raise_to_https: Option<At<bool>>,
     /// `opaque`: an encoded slash (`%2F`) in a path stays inside its segment, and this rule may allow it. Default: such a path is refused.
     pub(crate) encoded_slash: Option<EncodedSlash>,
+    /// Answers pass without a search of their bodies for the credential. Default: false.
+    pub(crate) unsafe_unscrubbed_body: Option<At<bool>>,
     /// Request trailers that are passed on; all others are dropped.
     #[serde(default)]
     pub(crate) request_trailers: Vec<At<String>>,

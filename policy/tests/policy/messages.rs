@@ -248,6 +248,19 @@ fn a_rule_that_can_never_match() {
 }
 
 #[test]
+fn unscrubbed_body() {
+    assert_snapshot!(changed("    credential: stripe", "    credential: stripe\n    unsafe_unscrubbed_body: true"), @r"
+    warning: rule `charge-cards` lets answers show the credential to the caller: their bodies are not searched for it
+      --> policy.yaml:19:29
+       |
+    19 |     unsafe_unscrubbed_body: true
+       |                             ^^^^
+       |
+       = help: remove `unsafe_unscrubbed_body` unless these answers cannot be searched, and the destination never repeats what it is sent
+    ");
+}
+
+#[test]
 fn plaintext() {
     assert_snapshot!(changed("https://api.stripe.com", "http://api.stripe.com"), @r"
     error: rule `charge-cards` sends in plaintext

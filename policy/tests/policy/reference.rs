@@ -19,6 +19,8 @@ fn every_example_compiles_and_passes_its_tests() {
     for example in examples() {
         let files = files(&[("reference.md", example)]);
         let (policy, warnings) = compile(&files).unwrap_or_else(|problems| panic!("{}", render(&problems, &files, Colour::Plain)));
+        // What weakens safety is documented too, and `check` warns of it.
+        let warnings: Vec<_> = warnings.into_iter().filter(|warning| warning.code != "unscrubbed").collect();
         assert!(warnings.is_empty(), "{}", render(&warnings, &files, Colour::Plain));
         let failures: Vec<_> = policy.run_tests().into_iter().filter_map(|test| test.failure).collect();
         assert!(failures.is_empty(), "{failures:?}");

@@ -77,6 +77,8 @@ fn a_rule_is_refused_for_each_of_these() {
         ("to: https://a.example, forward: ['a b']", "bad_header"),
         ("to: https://a.example, encoded_slash: open", "unknown_word"),
         ("to: https://a.example, unsafe_plaintext: 'yes'", "wrong_type"),
+        ("to: https://a.example, unsafe_unscrubbed_body: true", "needless_unsafe"),
+        ("to: https://a.example, from: any, allow: [GET /], credential: c, unsafe_unscrubbed_body: true", "unscrubbed"),
     ] {
         assert_eq!(codes(&rule(keys)), [code], "{keys}");
     }
@@ -93,6 +95,7 @@ fn a_rule_is_accepted_for_each_of_these() {
         "to: https://a.example, allow: [GET /a%2Fb], encoded_slash: opaque",
         "to: https://a.example, allow: ['* /{id}/x', PROPFIND /dav/**, GET /]",
         "to: https://a.example, forward: [cookie], request_trailers: [grpc-status]",
+        "to: https://a.example, unsafe_unscrubbed_body: false",
     ] {
         policy(&rule(keys));
     }

@@ -35,6 +35,8 @@ pub enum Kind {
     Issued,
     /// A request was sent, with or without a credential.
     Used,
+    /// An answer held the credential, which was masked, or could not be searched to its end.
+    Scrubbed,
     /// A request was refused.
     Denied,
     /// A lease was revoked.
@@ -67,6 +69,7 @@ impl Kind {
         match self {
             Self::Issued => "issued",
             Self::Used => "used",
+            Self::Scrubbed => "scrubbed",
             Self::Denied => "denied",
             Self::Revoked => "revoked",
             Self::RevokeFailed => "revoke_failed",
@@ -121,6 +124,10 @@ pub struct Event {
     pub generation: Option<u64>,
     /// Seconds until expiry of what was issued.
     pub expires_in: Option<u64>,
+    /// How many occurrences of the credential were masked in the answer.
+    pub masked: Option<u64>,
+    /// Whether the body of the answer passed without a search: the rule says `unsafe_unscrubbed_body`.
+    pub unscrubbed: bool,
     /// How many events a [`Kind::Gap`] stands for.
     pub lost: Option<u64>,
     /// One sentence, free of text from outside.
@@ -161,6 +168,8 @@ impl Event {
             status: None,
             generation: None,
             expires_in: None,
+            masked: None,
+            unscrubbed: false,
             lost: None,
             message: None,
         }

@@ -107,6 +107,10 @@ fn ours_of(ours: &mut Object<'_>, event: &Event) {
     ours.text(key!("code"), event.code);
     ours.number(key!("generation"), event.generation);
     ours.number(key!("expires_in"), event.expires_in);
+    ours.number(key!("masked"), event.masked);
+    if event.unscrubbed {
+        ours.raw(key!("unscrubbed"), "true");
+    }
     ours.number(key!("lost"), event.lost);
 }
 
@@ -138,6 +142,12 @@ impl<'o> Object<'o> {
         let Some(value) = value else { return };
         self.key(key);
         self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// A value that is JSON already.
+    fn raw(&mut self, key: Key, value: &str) {
+        self.key(key);
+        self.out.extend_from_slice(value.as_bytes());
     }
 
     /// Text of our own that needs no escapes.

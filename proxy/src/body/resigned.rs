@@ -19,8 +19,12 @@ impl Body {
     #[must_use]
     pub fn resigned(self, chunks: Box<Chunks>) -> Self {
         match self {
-            Self::Resigned(before) => Self::Resigned(Box::new(Resigned { body: before.body, chunks })),
-            body => Self::Resigned(Box::new(Resigned { body, chunks })),
+            // Of a body that goes to another connection not a byte has passed.
+            Self::Resigned(mut resigned) => {
+                resigned.chunks = chunks;
+                Self::Resigned(resigned)
+            }
+            body @ (Self::Empty | Self::Text(_) | Self::Stream(_)) => Self::Resigned(Box::new(Resigned { body, chunks })),
         }
     }
 }

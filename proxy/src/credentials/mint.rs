@@ -14,6 +14,7 @@ use super::renewal::Schedule;
 use super::{Fetched, Holder, Ready};
 use crate::Credential;
 use crate::audit::Kind;
+use crate::needles::Needles;
 
 /// What a fetch brought.
 pub(super) enum Minted {
@@ -65,7 +66,8 @@ pub(super) async fn mint(
     match recorded.and(rendered) {
         Ok(rendered) => {
             let expires = schedule.map(|schedule| schedule.usable_until.into_std());
-            let ready = Arc::new(Ready { rendered, fingerprint, lease: Arc::clone(&lease.id), expires });
+            let needles = Needles::compile(rendered.needles());
+            let ready = Arc::new(Ready { rendered, needles, fingerprint, lease: Arc::clone(&lease.id), expires });
             Ok(Minted::Fresh { ready, lease, schedule })
         }
         Err(reason) => {

@@ -113,6 +113,8 @@ use keygress_policy::material::{Material, MaterialKind, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::needles::Needles;
+
 use purpose::Purpose;
 
 pub use keyring::Credentials;
@@ -274,6 +276,8 @@ pub use keygress_policy::workload::Holder;
 pub struct Ready {
     /// What is put on the request.
     pub rendered: Rendered,
+    /// What must not come back; `None` where the value is too short to be told from ordinary text.
+    pub needles: Option<Arc<Needles>>,
     /// Keyed fingerprint: the same for the same secret.
     pub fingerprint: Arc<str>,
     /// The lease under which it is used.

@@ -1,5 +1,6 @@
 //! What is written down of one request: one event, one metric, so that they cannot disagree.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
@@ -11,8 +12,9 @@ use super::{Asked, Line, Sight, Use};
 use crate::audit::{Destination, Event, Kind};
 use crate::credentials::Source;
 use crate::metrics::Outcome;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::reload::Snapshot;
+use crate::scrub::{Sieve, Sifted};
 
 /// The code of a request that ended without an answer.
 const BROKEN_OFF: &str = "broken_off";
@@ -72,6 +74,33 @@ impl<'l> Record<'l> {
 
     pub(super) fn rule(&mut self, rule: &Rule) {
         self.event.rule = Some(rule.name.shared());
+    }
+
+    /// The body of the answer passes without a search.
+    pub(super) fn unscrubbed(&mut self) {
+        self.event.unscrubbed = true;
+    }
+
+    /// What comes back after the head is watched to its end, and what was masked in it is on record too.
+    pub(super) fn follow(&self, sieve: Sieve) -> Sieve {
+        let shared = Arc::clone(&self.line.worker.shared);
+        let about = Event {
+            request: Some(self.id),
+            way: self.event.way,
+            task: self.event.task.clone(),
+            rule: self.event.rule.clone(),
+            credential: self.event.credential.clone(),
+            lease: self.event.lease.clone(),
+            fingerprint: self.event.fingerprint.clone(),
+            generation: self.event.generation,
+            ..Event::new(Kind::Scrubbed)
+        };
+        sieve.told_to(move |Sifted { masked, spoilt }| {
+            let broken_off = spoilt.is_some();
+            shared.metrics.scrubbed(about.credential.as_deref().unwrap_or_default(), broken_off);
+            let code = broken_off.then_some(Code::Unscrubbable.as_str());
+            shared.audit.record(Event { masked: Some(masked), code, ..about });
+        })
     }
 
     /// From here on the destination may have it, with the credential that was put on.

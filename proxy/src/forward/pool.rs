@@ -203,12 +203,6 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// `Host` as it is sent.
-    #[must_use]
-    pub fn authority(&self) -> &str {
-        self.authority.as_str()
-    }
-
     fn new(key: Key) -> Result<Self, Refusal> {
         let unsendable = || Refusal::new(Code::BadRequest, "the destination cannot be written in a request");
         let authority = super::authority(key.scheme, &key.host, key.port);
@@ -222,6 +216,12 @@ impl Shelf {
             links: RefCell::default(),
             key,
         })
+    }
+
+    /// `host` or `host:port`, as it is written in a request.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.authority.as_str()
     }
 
     /// Whether it is for this rule and destination, among those of one identity under one policy.

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::head::lists;
 use crate::body::Body;
@@ -30,11 +31,16 @@ pub fn ask(headers: &mut HeaderMap) {
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// Joins the two sides after a valid 101. `counted` is held until both have ended.
+/// Joins the two sides after a valid 101, the upstream's as `watched` sees it. `counted` is held until both have ended.
 ///
 /// # Errors
 /// [`Code::UpstreamFailed`] where nobody asked for the 101, or it is not for a WebSocket.
-pub fn join(caller: Option<OnUpgrade>, mut response: Response<Incoming>, counted: Option<Rc<Counted>>) -> Result<Response<Body>, Refusal> {
+pub fn join<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    caller: Option<OnUpgrade>,
+    mut response: Response<Incoming>,
+    counted: Option<Rc<Counted>>,
+    watched: impl FnOnce(TokioIo<Upgraded>) -> S + 'static,
+) -> Result<Response<Body>, Refusal> {
     let caller = caller.ok_or_else(|| Refusal::new(Code::UpstreamFailed, "the destination answered 101, and no upgrade was asked for"))?;
     if !names_websocket(response.headers()) || !response.headers().contains_key(header::SEC_WEBSOCKET_ACCEPT) {
         return Err(Refusal::new(Code::UpstreamFailed, "the destination answered 101 for something else than a WebSocket"));
@@ -43,7 +49,7 @@ pub fn join(caller: Option<OnUpgrade>, mut response: Response<Incoming>, counted
     tokio::task::spawn_local(async move {
         let _counted = counted;
         if let (Ok(caller), Ok(upstream)) = tokio::join!(caller, upstream) {
-            let (mut caller, mut upstream) = (TokioIo::new(caller), TokioIo::new(upstream));
+            let (mut caller, mut upstream) = (TokioIo::new(caller), watched(TokioIo::new(upstream)));
             // Either side may break off: that ends both, and there is nobody left to tell.
             let _ = tokio::io::copy_bidirectional(&mut caller, &mut upstream).await;
         }

@@ -148,7 +148,7 @@ impl Echo {
     }
 }
 
-fn tls(certificate: &Certificate, protocols: &[&[u8]]) -> Result<rustls::ServerConfig> {
+pub(super) fn tls(certificate: &Certificate, protocols: &[&[u8]]) -> Result<rustls::ServerConfig> {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 

@@ -3,6 +3,9 @@
 /// A TLS upstream in this process, HTTP/1.1 and HTTP/2, that remembers what it saw.
 pub mod echo;
 
+/// A TLS upstream that repeats the credential in every form and coding.
+pub mod parrot;
+
 /// nginx with TLS; it checks the credential itself.
 pub mod nginx;
 

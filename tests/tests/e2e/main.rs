@@ -19,6 +19,9 @@ mod runtimes;
 /// Bodies, both ways, and what HTTP says around them.
 mod bodies;
 
+/// What comes back does not hold the credential.
+mod scrub;
+
 /// gRPC on the C core.
 mod grpc;
 

@@ -5,7 +5,7 @@ use crate::source::{Source, code_only};
 const STAGES: [&str; 7] = ["accept", "caller", "limits", "credentials", "forward", "scrub", "audit"];
 
 /// Where `Secret::expose` may be called.
-const EXPOSING: [&str; 3] = ["policy/src/inject/", "proxy/src/credentials/", "proxy/src/scrub.rs"];
+const EXPOSING: [&str; 3] = ["policy/src/inject/", "proxy/src/credentials/", "proxy/src/needles"];
 
 pub(crate) fn length(source: &Source) -> Vec<String> {
     let lines = source.text.lines().count();
@@ -253,7 +253,8 @@ mod tests {
         assert_eq!(wrong(exposure, "proxy/src/admin/mod.rs", "fn f() { secret\n    .expose() }"), 1);
         assert_eq!(wrong(exposure, "proxy/src/admin/mod.rs", "tokens.map(Secret::expose)"), 1);
         assert_eq!(wrong(exposure, "proxy/src/admin/mod.rs", "let text = shared.metrics.expose();"), 0);
-        assert_eq!(wrong(exposure, "proxy/src/scrub.rs", "fn f() { secret.expose(); }"), 0);
+        assert_eq!(wrong(exposure, "proxy/src/needles/form.rs", "fn f() { secret.expose(); }"), 0);
+        assert_eq!(wrong(exposure, "proxy/src/scrub.rs", "fn f() { secret.expose(); }"), 1);
         assert_eq!(wrong(exposure, "proxy/src/audit/mod.rs", "#[cfg(test)]\n#[allow(x)]\nmod tests { fn f() { s.expose(); } }"), 0);
         assert_eq!(wrong(exposure, "proxy/src/audit/mod.rs", "#[cfg(test)]\nuse a::b;\nfn f() { s.expose(); }"), 1);
     }
