@@ -1,33 +1,45 @@
-//! Benchmarks of keygress: they measure, tests assert. Policies of any size, made from a number.
+//! Benchmarks of keygress: they measure, tests assert. Nothing here links the proxy: what is measured is always a process of its own.
 
-/// How many rules one file holds: a file of a policy is at most 8 MiB.
-const RULES_IN_A_FILE: usize = 20_000;
+/// What a run yields: figures with their units, and the bars they are held against.
+pub mod results;
 
-/// The files of a policy of `rules` rules, all with a credential, on `hosts` hosts; one in ten has an `except`.
-#[must_use]
-pub fn policy_of(rules: usize, hosts: usize) -> Vec<String> {
-    let hosts = hosts.clamp(1, rules.max(1));
-    let only_to: Vec<String> = (0..hosts).map(|host| format!("api-{host}.example.com")).collect();
-    let head = format!(
-        "version: 1\n\
-         workloads:\n  app: {{ process: {{ user: app }} }}\n\
-         credentials:\n  key:\n    owner: team@example.com\n    static: {{ reason: bench, expires: 2099-01-01 }}\n    \
-         source: {{ environment: KEY }}\n    inject: bearer\n    only_to: [{}]\n",
-        only_to.join(", ")
-    );
-    let mut files = vec![head];
-    let numbers: Vec<usize> = (0..rules).collect();
-    for chunk in numbers.chunks(RULES_IN_A_FILE) {
-        files.push(format!("version: 1\nrules:\n{}", chunk.iter().map(|rule| rule_of(*rule, hosts)).collect::<String>()));
-    }
-    files
-}
+/// What is measured: the scenarios by name.
+pub mod scenario;
 
-fn rule_of(rule: usize, hosts: usize) -> String {
-    let except = if rule.is_multiple_of(10) { format!("    except: [GET /v1/things-{rule}/secret]\n") } else { String::new() };
-    format!(
-        "  rule-{rule}:\n    from: [app]\n    to: https://api-{}.example.com\n    \
-         allow: [\"GET /v1/things-{rule}/{{id}}\", POST /v1/things-{rule}]\n    credential: key\n{except}",
-        rule % hosts
-    )
-}
+/// Who is measured: keygress and its peers, as child processes.
+pub mod contender;
+
+/// The client: requests at a pace, every response checked, latencies from the intended send time.
+pub mod load;
+
+/// The server behind the proxies.
+pub mod upstream;
+
+/// The token issuer.
+pub mod issuer;
+
+/// CPU time and memory of a process.
+pub mod meter;
+
+/// What people read of a run.
+pub mod report;
+
+/// Policies of any size, made from a number.
+pub mod policies;
+
+/// A load on a user's own policy.
+pub mod own;
+
+/// One request to a server of ours.
+mod ask;
+
+/// Streams and bodies of client and servers.
+mod wire;
+
+/// An HTTP server on loopback.
+mod serve;
+
+/// Processes of this very program.
+pub mod child;
+
+pub use policies::policy_of;

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// Programs, with the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("cc", "gcc"),
     ("curl", "curl"),
     ("git", "git"),
@@ -16,6 +16,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("fcgiwrap", "fcgiwrap"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("valgrind", "valgrind"),
 ];
 
 /// The oldest Node that the token issuer runs on.

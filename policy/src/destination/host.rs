@@ -215,6 +215,21 @@ impl HostPattern {
         self.spans_suffix(|kind| kind == psl::Type::Icann)
     }
 
+    /// The pattern for everything under its registrable domain (`api.example.co.uk` → `*.example.co.uk`), or under itself where it has none. An
+    /// address stays as it is.
+    ///
+    /// The one other use of the list of public suffixes: a crate that asks it by itself carries another 700 KB of code.
+    #[must_use]
+    pub fn under_registrable_domain(&self) -> Self {
+        match self {
+            Self::Exact(Host::Ip(_)) => self.clone(),
+            Self::Exact(Host::Name(name)) | Self::Under(name) => {
+                let domain = psl::domain(name.as_bytes()).and_then(|domain| std::str::from_utf8(domain.trim().as_bytes()).ok());
+                Self::Under(domain.unwrap_or(name).into())
+            }
+        }
+    }
+
     fn spans_suffix(&self, counts: impl Fn(psl::Type) -> bool) -> bool {
         let Self::Under(suffix) = self else { return false };
         // The list has wildcards of its own: every label before `compute.amazonaws.com` makes a suffix.

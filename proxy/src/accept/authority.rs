@@ -68,12 +68,7 @@ impl Authority {
     pub fn ceiling_of(hosts: &[&HostPattern]) -> Vec<HostPattern> {
         let mut ceiling: Vec<HostPattern> = Vec::new();
         for host in hosts {
-            let wider = match host {
-                HostPattern::Exact(Host::Ip(_)) => (*host).clone(),
-                HostPattern::Exact(Host::Name(name)) | HostPattern::Under(name) => {
-                    HostPattern::Under(psl::domain_str(name).unwrap_or(name).into())
-                }
-            };
+            let wider = host.under_registrable_domain();
             if !ceiling.contains(&wider) {
                 ceiling.push(wider);
             }

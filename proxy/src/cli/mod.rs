@@ -31,6 +31,9 @@ pub mod schema;
 /// `keygress audit`: questions to an audit file.
 pub mod audit;
 
+/// `keygress bench`: how fast it is, here.
+pub mod bench;
+
 /// The application never holds a key.
 #[derive(Debug, Parser)]
 #[command(name = "keygress", version, about, arg_required_else_help = true)]
@@ -57,6 +60,8 @@ enum Command {
     Schema(schema::Args),
     /// Ask an audit file.
     Audit(audit::Args),
+    /// Measure keygress on this machine, with its own client, upstream and issuer; or load-test a policy of yours.
+    Bench(Box<bench::Args>),
 }
 
 /// Parses the arguments and runs the command: 0 where it did what it was asked, 1 where it failed, 2 where it was asked wrongly.
@@ -79,6 +84,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         let _ = writeln!(anstream::stderr(), "error: {error:#}");

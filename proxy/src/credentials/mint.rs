@@ -37,6 +37,7 @@ pub(super) async fn mint(
     given_up: impl Future,
 ) -> Result<Minted, String> {
     let began = Instant::now();
+    let terms = terms(credential, began)?;
     let provider = credential.source.provider();
     let purpose = Purpose { credential: credential.name.clone(), holder: holder.clone() };
     let fetched = tokio::select! {
@@ -44,8 +45,11 @@ pub(super) async fn mint(
         _ = given_up => return Err("nobody wants it any more".to_owned()),
     };
     let Fetched { material, lifetime, handle } = fetched.inspect_err(|_| core.metrics.mint(provider.kind(), false))?;
-    let terms = terms(credential, began)?;
-    let schedule = lifetime.map(|lifetime| Schedule::renewed(began, lifetime)).or(terms);
+    let schedule = match (lifetime, terms) {
+        (Some(lifetime), Some(terms)) => Some(Schedule::renewed(began, lifetime.min(terms.ends_at - began))),
+        (Some(lifetime), None) => Some(Schedule::renewed(began, lifetime)),
+        (None, terms) => terms,
+    };
     let fingerprint = core.fingerprints.of(&material);
     if lifetime.is_none() && current.load().as_ref().is_some_and(|ready| ready.fingerprint == fingerprint) {
         return Ok(Minted::Same);

@@ -218,12 +218,6 @@ impl Shelf {
         })
     }
 
-    /// `host` or `host:port`, as it is written in a request.
-    #[must_use]
-    pub fn authority(&self) -> &str {
-        self.authority.as_str()
-    }
-
     /// Whether it is for this rule and destination, among those of one identity under one policy.
     #[must_use]
     pub fn is_for(&self, rule: usize, target: &Target<'_>) -> bool {

@@ -158,6 +158,17 @@ fn many_values_are_found_and_without_vectors_too() {
 }
 
 #[test]
+fn forms_are_kept_small() {
+    let jwt = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.".repeat(40);
+    for value in ["sk_live_4eC39HqLyjWDarjtT1zdp7dc", "p\"w+/=&<>'%\\ äé", &jwt] {
+        let needles = needles(&[value.as_bytes()]);
+        let Search::Packed(searchers) = &needles.search else { continue };
+        let bytes: usize = searchers.iter().map(Searcher::memory_usage).sum();
+        assert!(bytes + needles.heads.len() * size_of::<Beginning>() < 32 << 10, "{bytes} bytes, {} heads", needles.heads.len());
+    }
+}
+
+#[test]
 fn nothing_of_a_value_is_printed() {
     assert!(!format!("{:?}", needles(&[b"s3cr3t-value"])).contains("s3cr3t"));
 }

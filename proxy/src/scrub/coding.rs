@@ -40,7 +40,7 @@ pub(super) enum Coding {
 pub enum Spoilt {
     /// It is not what it says, or ends too early, or goes on after its end.
     Malformed,
-    /// It came to more than [`INFLATED_BYTES_MAX`], or its ratio is that of a bomb.
+    /// It came to more than 16 MiB, or its ratio is that of a bomb.
     TooLarge,
 }
 

@@ -2,6 +2,7 @@
 //! logins); no OpenBao itself runs here.
 
 use keygress_policy::Source as _;
+use keygress_policy::compile::StaticTerms;
 use serde_json::json;
 
 use super::fake::{Fake, Seen};
@@ -120,6 +121,30 @@ async fn a_stored_secret_is_read_again_although_nobody_used_it() {
     drop(clock);
     pass_time_until(|| bao.server.lines().len() > 1).await;
     assert_eq!(bao.world.credentials.missing(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_stored_secret_is_not_read_after_its_last_day_and_not_used_beyond_it() {
+    let bao = Bao::start().await;
+    let auth = bao.lent();
+    let source = format!(
+        "openbao: {{ address: \"{}\", auth: {{ {auth} }}, secret: {{ {KV2} }}, field: token, max_age: 900h }}",
+        bao.server.url("/")
+    );
+    let until = |last_day: jiff::civil::Date| {
+        let mut kept = Arc::into_inner(credential("crm", &source)).unwrap();
+        kept.static_terms = Some(StaticTerms { reason: "a test".to_owned(), expires: last_day });
+        Arc::new(kept)
+    };
+    let today = jiff::Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date();
+    let used = bao.world.credentials.slot(&until(today), Holder::Shared).wait().await.unwrap();
+    let two_days = Duration::from_secs(2 * 24 * 3600);
+    assert!(used.expires.unwrap() < Instant::now() + two_days);
+    let asked = bao.server.lines().len();
+    let past = until(today.checked_sub(jiff::ToSpan::day(1)).unwrap());
+    let reason = bao.world.credentials.slot(&past, Holder::Shared).wait().await.unwrap_err().reason;
+    assert!(reason.contains("its last day was"), "{reason}");
+    assert_eq!(bao.server.lines().len(), asked);
 }
 
 #[tokio::test]

@@ -4,6 +4,9 @@
 /// One suite: run it within its budget, watch what it prints.
 mod suite;
 
+/// Instructions of the warm request path.
+mod instructions;
+
 /// What the full gate adds: the release binary, its figures, the demo.
 mod release;
 
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     for suite in quick() {
         outcomes.push(suite.run());
     }
+    outcomes.push(suite::inside("instructions", Duration::from_secs(120), instructions::suite));
     if full {
         outcomes.extend(release::suites());
     }

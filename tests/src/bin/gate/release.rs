@@ -1,4 +1,4 @@
-//! What `cargo gate --full` adds: the release binary with its figures, the demo from it, and the static binary of the image.
+//! What `cargo gate --full` adds: the release binary with its figures, the demo from it, the static binary of the image, and the peers of the bench.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ pub(crate) fn suites() -> Vec<Outcome> {
         Suite::cargo("release", Duration::from_secs(900), "build --locked --release --package keygress").run(),
         suite::inside("figures", Duration::from_secs(60), figures),
         Suite::new("static", Duration::from_secs(1200), static_build).run(),
+        Suite::new("peers", Duration::from_secs(900), peers).run(),
     ]
 }
 
@@ -33,6 +34,13 @@ fn static_build() -> Result<Command> {
     command
         .args(["build", "--locked", "--release", "--package", "keygress", "--target", STATIC])
         .env("CC_x86_64_unknown_linux_musl", compiler);
+    Ok(command)
+}
+
+/// The peers of the bench: installed, and each carries requests with the right credential.
+fn peers() -> Result<Command> {
+    let mut command = Command::new(tools::root().join("bench/run"));
+    command.arg("--check");
     Ok(command)
 }
 
