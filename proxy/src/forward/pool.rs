@@ -203,6 +203,12 @@ pub struct Shelf {
 }
 
 impl Shelf {
+    /// `Host` as it is sent.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
     fn new(key: Key) -> Result<Self, Refusal> {
         let unsendable = || Refusal::new(Code::BadRequest, "the destination cannot be written in a request");
         let authority = super::authority(key.scheme, &key.host, key.port);
