@@ -10,6 +10,8 @@ struct World {
     echo: Echo,
     key: String,
     proxy: Proxy,
+    /// Its folder holds the CA that curl trusts.
+    _site: Site,
 }
 
 impl World {
@@ -40,7 +42,7 @@ rules:
             echo.port
         );
         let proxy = Proxy::start(&site, &policy).unwrap();
-        Self { echo, key, proxy }
+        Self { echo, key, proxy, _site: site }
     }
 
     fn curl(&self, path: &str, arguments: &[&str]) -> Reply {
