@@ -181,7 +181,7 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
         record.rule(rule);
         counted(line, &sight, rule)?;
         let target = Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false };
-        line.connector().dial(&target).await.map(Opened::Tunnel)
+        Box::pin(line.connector().dial(&target)).await.map(Opened::Tunnel)
     }
     .await;
     match opened {
@@ -248,7 +248,7 @@ impl<'g> Use<'g> {
     async fn read(&self, grant: &Grant<'g, Source>, head: &Parts, shelf: &Shelf, body: Body) -> Result<Body, Refusal> {
         let Some((credential, _, _)) = &self.credential else { return Ok(body) };
         let Some(bytes_max) = credential.injection.body_bytes_max(head, shelf.authority()) else { return Ok(body) };
-        let body = body.whole(bytes_max).await.map_err(|unread| not_read(&unread))?;
+        let body = Box::pin(body.whole(bytes_max)).await.map_err(|unread| not_read(&unread))?;
         let admitted = credential.injection.admit_body(head, body.bytes().unwrap_or_default(), self.sight.placeholder(credential));
         admitted.map_err(|refusal| slot_refused(grant, refusal))?;
         Ok(body)

@@ -70,12 +70,12 @@ impl Live {
         self.failure.load_full()
     }
 
-    /// Puts a policy in force. Only one thread replaces.
-    fn replace(&self, policy: Policy) -> u64 {
+    /// Puts a policy in force. Only one thread replaces. Returns the snapshot before.
+    fn replace(&self, policy: Policy) -> Arc<Snapshot> {
         let generation = self.snapshot.load().generation + 1;
-        self.snapshot.store(Arc::new(Snapshot { policy, generation }));
+        let before = self.snapshot.swap(Arc::new(Snapshot { policy, generation }));
         self.failure.store(None);
-        generation
+        before
     }
 }
 
@@ -147,6 +147,7 @@ impl Reloader {
             metrics,
             watch,
             publish,
+            retired: Vec::new(),
         };
         loader.accepted(generation);
         let thread = std::thread::Builder::new().name("reload".into()).spawn(move || loader.run(&woken))?;
@@ -193,11 +194,16 @@ struct Loader {
     metrics: Metrics,
     watch: Watch,
     publish: channel::Sender<Progress>,
+    /// Policies that were replaced and that a request may still hold: to drop thousands of rules is no work for a worker.
+    retired: Vec<Arc<Snapshot>>,
 }
 
 impl Loader {
     fn run(mut self, woken: &mpsc::Receiver<Wake>) {
+        // To compile is work for idle times: on Linux this is the thread's own priority, and lowering it is never refused.
+        let _ = rustix::process::nice(10);
         loop {
+            self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
             // Watching comes before reading: what changes in between is noticed and read again.
             self.watch.cover(&self.paths);
             self.load_if_changed();
@@ -247,12 +253,13 @@ impl Loader {
     }
 
     /// One attempt: the new policy comes into force, or the last good one stays and the reason is kept.
-    fn load(&self, files: io::Result<Vec<SourceFile>>) -> Result<u64, Arc<String>> {
+    fn load(&mut self, files: io::Result<Vec<SourceFile>>) -> Result<u64, Arc<String>> {
         let judged = catch_unwind(AssertUnwindSafe(|| self.judge(files)));
         let outcome = judged.unwrap_or_else(|_| Err("keygress failed on this policy: please report it".to_owned()));
         let outcome = match outcome {
             Ok(policy) => {
-                let generation = self.live.replace(policy);
+                self.retired.push(self.live.replace(policy));
+                let generation = self.live.snapshot.load().generation;
                 self.accepted(generation);
                 Ok(generation)
             }

@@ -137,7 +137,13 @@ mod tests {
 
     #[test]
     fn what_a_process_started_ends_with_it() {
-        let mut child = Command::new("sh").args(["-c", "cat & echo; wait"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Of its own accord a shell gives what runs in the background nothing to read, and it would end at once.
+        let mut child = Command::new("sh")
+            .args(["-c", "exec 3<&0; cat <&3 & echo; wait"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
         let tree = meter::tree(child.id());
         assert_eq!(tree.len(), 2);

@@ -69,7 +69,8 @@ async fn intercept(outer: &Rc<Line>, bound: Bound, caller: Upgraded, closes: Clo
         };
         start.into_stream(config).await.ok()
     };
-    if let Ok(Some(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+    // Boxed, so that it leaves nothing behind for the rest of the connection.
+    if let Ok(Some(stream)) = Box::pin(tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)).await {
         serve::intercepted(line, bound, stream, closes).await;
     }
 }

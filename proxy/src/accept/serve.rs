@@ -68,7 +68,7 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
             let serving = pace.serving();
             let is_connect = request.method() == Method::CONNECT;
             let response = if is_connect {
-                connect::answer(line, door, request, closes).await
+                Box::pin(connect::answer(line, door, request, closes)).await
             } else {
                 exchange(&line, gate::read(&line, door, request)).await
             };

@@ -132,9 +132,14 @@ impl Slot {
     /// # Errors
     /// [`Unavailable`]. Never returns an expired value.
     pub async fn wait(self: &Arc<Self>) -> Result<Arc<Ready>, Unavailable> {
-        if let Some(ready) = self.ready() {
-            return Ok(ready);
+        match self.ready() {
+            Some(ready) => Ok(ready),
+            // Boxed, since few requests come here: see `Connector::connect`.
+            None => Box::pin(self.landing()).await,
         }
+    }
+
+    async fn landing(self: &Arc<Self>) -> Result<Arc<Ready>, Unavailable> {
         let flight = self.join()?;
         match tokio::time::timeout(WAIT_MAX, flight.landed()).await {
             Ok(Some(Err(unavailable))) => return Err(unavailable),

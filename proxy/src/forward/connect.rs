@@ -70,13 +70,14 @@ impl Connector {
     /// # Errors
     /// [`Code::Unresolvable`], [`Code::AddressRefused`], [`Code::Unreachable`], [`Code::UpstreamUnverified`], [`Code::UpstreamTimeout`].
     pub async fn connect(&self, target: &Target<'_>) -> Result<Link, Refusal> {
-        within(async {
+        // Boxed, since few requests dial: every connection from a caller holds room for all that one of its requests may come to.
+        Box::pin(within(async {
             let stream = Tcp(self.dialer.dial(target).await?);
             match target.scheme {
                 Scheme::Http => speak_h1(stream, target).await,
                 Scheme::Https => self.secure(stream, target).await,
             }
-        })
+        }))
         .await
     }
 

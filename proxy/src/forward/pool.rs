@@ -21,8 +21,8 @@ pub const SWEEP: Duration = Duration::from_secs(10);
 /// How many sweeps an unused connection outlives: a minute.
 const IDLE_SWEEPS_MAX: u32 = 6;
 
-/// How many connections one key keeps.
-pub const KEPT_MAX: usize = 64;
+/// How many connections one key keeps: a caller with more requests under way than that pays for handshakes.
+pub const KEPT_MAX: usize = 512;
 
 /// What two requests must share to share a connection: connection-bound authentication must not cross identities.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -236,7 +236,8 @@ impl Shelf {
     /// An HTTP/1.1 connection is put back as soon as its response head is there and passed over until its body is through.
     pub fn take(&self) -> Option<Link> {
         let mut links = self.links.borrow_mut();
-        if let Some(link) = links.iter().find_map(Link::share) {
+        // One that is shared stands first: see `put`.
+        if let Some(link) = links.first().and_then(Link::share) {
             return Some(link);
         }
         // The last one in is the warmest.
@@ -253,6 +254,7 @@ impl Shelf {
         let mut links = self.links.borrow_mut();
         if link.is_h2() {
             links.retain(|other| !other.is_h2());
+            return links.insert(0, link);
         }
         if links.len() >= KEPT_MAX {
             links.retain(|link| !link.is_closed());

@@ -24,6 +24,8 @@ struct World {
     records: mpsc::Receiver<String>,
     reloader: Reloader,
     progress: channel::Receiver<Progress>,
+    /// How many attempts were awaited: one that came before somebody asked counts too.
+    attempts: u64,
 }
 
 impl World {
@@ -44,7 +46,7 @@ impl World {
         let sources = Sources { paths, files, ceiling };
         let reloader = Reloader::start(sources, live.clone(), audit.clone(), metrics.clone()).unwrap();
         let progress = reloader.progress();
-        Self { folder, live, metrics, audit, records, reloader, progress }
+        Self { folder, live, metrics, audit, records, reloader, progress, attempts: 0 }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -56,9 +58,11 @@ impl World {
     }
 
     async fn attempt(&mut self) -> Progress {
-        let last = self.progress.borrow().attempts;
+        let last = self.attempts;
         let next = self.progress.wait_for(|progress| progress.attempts > last);
-        tokio::time::timeout(SOON, next).await.expect("the change was not noticed").unwrap().clone()
+        let progress = tokio::time::timeout(SOON, next).await.expect("the change was not noticed").unwrap().clone();
+        self.attempts = progress.attempts;
+        progress
     }
 
     /// Attempts until so many rules are in force: a change may be seen in steps.
