@@ -1,6 +1,6 @@
 //! The token issuer: OAuth2 client credentials (RFC 6749) and revocation (RFC 7009), with counters.
 //!
-//! `POST /token` issues, `POST /revoke` revokes, `GET /counts` says how often: JSON, [`Counts`].
+//! `POST /token` issues, `POST /revoke` revokes, `GET /counts` says how often: JSON, `Counts`.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -3,7 +3,7 @@
 //!
 //! `/size/N` answers with N bytes · `/echo` with the request's body · `/sink` with nothing, and the length of the body in `x-bench-received` ·
 //! `/slow/MILLISECONDS` with 200 bytes after a while · `/events/N` with N server-sent events · `/stream/N` with N bytes in pieces of 64 KiB.
-//! Every answer carries [`SAW`].
+//! Every answer carries `SAW`.
 
 /// What it answers, by path.
 mod answer;

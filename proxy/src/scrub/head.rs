@@ -190,13 +190,13 @@ mod tests {
             ("x-hex", "7333637233742D76616c7565"),
             ("grpc-message", "no%20s3cr3t%2dvalue%21"),
             ("x-s3cr3t-value", "1"),
-            ("x-other", "s3cr3t-valu"),
+            ("x-other", "s3cr3t-val"),
         ]);
         assert_eq!(fields(&needles, &mut headers), 4);
         assert_eq!(headers["set-cookie"], "a=************; b=************");
         assert_eq!(headers["x-hex"], "************************");
         assert_eq!(headers["grpc-message"], "no%20**************%21");
-        assert_eq!(headers["x-other"], "s3cr3t-valu");
+        assert_eq!(headers["x-other"], "s3cr3t-val");
         assert_eq!(headers.len(), 4);
         assert_eq!(fields(&needles, &mut headers), 0);
     }
