@@ -3,8 +3,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::problem::Place;
 
@@ -28,9 +27,42 @@ impl<T> At<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<T>::deserialize(deserializer)?;
-        let (start, end) = byte_range(spanned.referenced);
-        Ok(Self { value: spanned.value, start, end })
+        deserializer.deserialize_newtype_struct(SPANNED, AtVisitor(PhantomData))
+    }
+}
+
+/// Under this name the YAML library hands out a value with its location, for its own `Spanned`. That type reads plain values and the maps
+/// of other formats too, and so compiles everything that it wraps some twenty times over: 2 MB of the binary. Here only what the library
+/// itself hands out is read.
+const SPANNED: &str = "__yaml_spanned";
+
+struct AtVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
+    type Value = At<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value with its location")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    /// `value`, `referenced` (where it stands) and, of no use here, a mark and `defined` (where an alias of it was made).
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut value, mut location) = (None, None);
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "value" => value = Some(map.next_value()?),
+                "referenced" => location = Some(map.next_value()?),
+                "defined" => drop(map.next_value::<serde_saphyr::Location>()?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let value = value.ok_or_else(|| A::Error::missing_field("value"))?;
+        let (start, end) = byte_range(location.ok_or_else(|| A::Error::missing_field("referenced"))?);
+        Ok(At { value, start, end })
     }
 }
 
