@@ -6,7 +6,7 @@ use http::header;
 use super::check::{Check, Compiled, Named, Section};
 use super::upstream::{Upstream, upstream};
 use super::{Callers, Credential, Rule, Source, Terms};
-use crate::destination::{RequestPattern, SlashInSegment};
+use crate::destination::{RequestPattern, Scheme, SlashInSegment};
 use crate::document::{At, EncodedSlash, From, LimitEntry, PerEntry, RuleEntry};
 use crate::limit::{Limit, Per};
 use crate::name::{RuleName, WorkloadName};
@@ -200,6 +200,15 @@ fn credential<S: Source>(
             named.at(name),
             format!("rule `{}` sends `{}` to `{host}`, but it may only reach {}", named.name, name.value, reach.join(", ")),
             format!("add `{host}` to `only_to` of `{}`, or use another credential", name.value),
+        );
+        return None;
+    }
+    if upstream?.scheme == Scheme::Http && credential.injection.needs_tls() {
+        check.error(
+            "misplaced_injection",
+            named.at(name),
+            format!("rule `{}` cannot put `{}` on: it is shown in a TLS handshake, and `to` is plaintext", named.name, name.value),
+            "write `https` in `to`",
         );
         return None;
     }
