@@ -233,7 +233,7 @@ impl<'g> Use<'g> {
             Some(ready) => ready,
             None => slot.wait().await.map_err(|unavailable| no_credential(grant, unavailable))?,
         };
-        let depth = if grant.rule.unsafe_unscrubbed_body { Depth::Fields } else { Depth::Whole };
+        let depth = if grant.unscrubbed { Depth::Fields } else { Depth::Whole };
         if depth == Depth::Whole {
             scrub::ask(&mut head.headers);
         }
@@ -350,6 +350,9 @@ fn denied(denial: &Denial<'_>) -> Refusal {
         Denial::Caller => Refusal::new(Code::CallerNotAllowed, "rules name this destination, but none for this caller"),
         Denial::Request => Refusal::new(Code::NotAllowed, "rules name this destination and caller, but none this method and path"),
         Denial::Except(rule) => Refusal::new(Code::Excepted, "an `except` names this request").by_rule(&rule.name),
+        Denial::Minting(rule) => {
+            Refusal::new(Code::Minting, "its answer would be a new credential, and no rule names the request in full").by_rule(&rule.name)
+        }
         Denial::Ambiguous(one, other) => {
             Refusal::new(Code::Ambiguous, format!("`{}` and `{}` put different credentials on it", one.name, other.name)).by_rule(&one.name)
         }

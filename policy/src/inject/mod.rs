@@ -259,6 +259,12 @@ impl Injection {
         self.inner().owns_header(name)
     }
 
+    /// Whether a key of the query, still percent-encoded, is a slot of this injection.
+    #[must_use]
+    pub fn owns_query_key(&self, key: &str) -> bool {
+        self.inner().owns_query_key(key)
+    }
+
     /// Renders fresh material for the wire; header values are marked sensitive.
     ///
     /// # Errors

@@ -12,6 +12,10 @@ mod laws;
 
 mod messages;
 
+mod minting;
+
+mod presets;
+
 mod product;
 
 mod reference;

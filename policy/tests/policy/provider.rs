@@ -76,7 +76,8 @@ impl Source for Provider {
     fn is_static(&self) -> bool {
         match self {
             Self::Openbao(keys) => keys["secret"].get("dynamic").is_none(),
-            _ => matches!(self, Self::File(_) | Self::Environment(_)),
+            Self::File(keys) => keys["rotates"] != true,
+            _ => matches!(self, Self::Environment(_)),
         }
     }
 

@@ -52,6 +52,9 @@ mod signed;
 /// A client certificate towards the destination.
 mod mutual_tls;
 
+/// Requests whose answer is a credential.
+mod minting;
+
 /// AWS: signed by keygress, verified by moto.
 mod aws;
 
