@@ -63,6 +63,12 @@ pub enum MaterialKind {
     UserPassword,
     /// AWS keys, long-lived or of a session.
     AwsKeys,
+    /// A certificate and its private key.
+    Certificate,
+    /// A private key that signs.
+    PrivateKey,
+    /// An access token, and the private key that it is bound to.
+    BoundToken,
 }
 
 impl fmt::Display for MaterialKind {
@@ -71,6 +77,9 @@ impl fmt::Display for MaterialKind {
             Self::Token => "a token",
             Self::UserPassword => "a user and a password",
             Self::AwsKeys => "AWS keys",
+            Self::Certificate => "a certificate and its key",
+            Self::PrivateKey => "a private key",
+            Self::BoundToken => "a token that is bound to a key",
         })
     }
 }
@@ -96,6 +105,22 @@ pub enum Material {
         /// The session token of temporary keys: it goes on the wire.
         session_token: Option<Secret>,
     },
+    /// A certificate and its private key: what proves a client in the TLS handshake.
+    Certificate {
+        /// The certificate, then those of its issuers; each in DER. Not secret.
+        chain: Vec<Vec<u8>>,
+        /// The private key in DER (PKCS#8, PKCS#1 or SEC1): it signs and never goes on the wire.
+        key: Secret,
+    },
+    /// A private key in DER (PKCS#8, PKCS#1 or SEC1): it signs and never goes on the wire.
+    PrivateKey(Secret),
+    /// An access token that is worth nothing without proof of its key (RFC 9449).
+    BoundToken {
+        /// The token: it goes on the wire.
+        token: Secret,
+        /// The private key on P-256 in DER (PKCS#8): it signs and never goes on the wire.
+        key: Secret,
+    },
 }
 
 impl Material {
@@ -106,6 +131,9 @@ impl Material {
             Self::Token(_) => MaterialKind::Token,
             Self::UserPassword { .. } => MaterialKind::UserPassword,
             Self::AwsKeys { .. } => MaterialKind::AwsKeys,
+            Self::Certificate { .. } => MaterialKind::Certificate,
+            Self::PrivateKey(_) => MaterialKind::PrivateKey,
+            Self::BoundToken { .. } => MaterialKind::BoundToken,
         }
     }
 }

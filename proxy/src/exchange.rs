@@ -26,7 +26,8 @@ mod record;
 
 use crate::body::{Body, Unread};
 use crate::caller::RunningTask;
-use crate::credentials::{Ready, Source};
+use crate::client_auth::ClientAuth;
+use crate::credentials::{Ready, Source, nonce};
 use crate::forward::{self, Failed, Shelf, Target, head, upgrade};
 use crate::needles::{Needles, VALUE_BYTES_MIN};
 use crate::refusal::{Code, Refusal};
@@ -99,7 +100,8 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     let mut use_of = Use::prepare(line, &sight, &grant, &mut head).await?;
 
     // put it on, send it
-    let target = Target { scheme, host: &host, port, allow_ips: &grant.rule.allow_ips, http1_only: caller_upgrade.is_some() };
+    let (allow_ips, http1_only, client_auth) = (&*grant.rule.allow_ips, caller_upgrade.is_some(), use_of.client_auth().cloned());
+    let target = Target { scheme, host: &host, port, allow_ips, http1_only, client_auth: client_auth.as_ref() };
     let shelf = sight.shelf(line.pool(), grant.rule.lineage, &target)?;
     let body = use_of.read(&grant, &head, &shelf, Body::request(body, &grant.rule.request_trailers)).await?;
     let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
@@ -129,6 +131,7 @@ async fn attempt(
     loop {
         if link.is_fresh() {
             use_of.confirm().await?;
+            use_of.is_shown_to(target)?;
         }
         body = use_of.put_on(&mut head, body, shelf)?;
         record.sent(use_of);
@@ -180,7 +183,7 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
         };
         record.rule(rule);
         counted(line, &sight, rule)?;
-        let target = Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false };
+        let target = Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false, client_auth: None };
         Box::pin(line.connector().dial(&target)).await.map(Opened::Tunnel)
     }
     .await;
@@ -230,7 +233,7 @@ impl<'g> Use<'g> {
             Some(ready) => ready,
             None => slot.wait().await.map_err(|unavailable| no_credential(grant, unavailable))?,
         };
-        let depth = if grant.rule.unsafe_unscrubbed_body { Depth::Fields } else { Depth::Whole };
+        let depth = if grant.unscrubbed { Depth::Fields } else { Depth::Whole };
         if depth == Depth::Whole {
             scrub::ask(&mut head.headers);
         }
@@ -257,13 +260,26 @@ impl<'g> Use<'g> {
     /// Puts the credential on the head, and on the body where it signs or changes that.
     fn put_on(&self, head: &mut Parts, body: Body, shelf: &Shelf) -> Result<Body, Refusal> {
         let Some((credential, _, ready)) = &self.credential else { return Ok(body) };
-        let sending = Sending { now: Timestamp::now(), authority: shelf.authority(), body: body.bytes() };
+        let sending = Sending { now: Timestamp::now(), nonce, scheme: shelf.scheme(), authority: shelf.authority(), body: body.bytes() };
         let payload = credential.injection.act(head, &ready.rendered, &sending).map_err(|why| Refusal::new(Code::BadRequest, why))?;
         Ok(match payload {
             Payload::AsItCame => body,
             Payload::Replaced(bytes) => Body::text(Bytes::from_owner(bytes)),
             Payload::Resigned(chunks) => body.resigned(chunks),
         })
+    }
+
+    /// The certificate that proves us, where that is what the credential is.
+    fn client_auth(&self) -> Option<&Arc<ClientAuth>> {
+        self.ready()?.client_auth.as_ref()
+    }
+
+    /// A certificate that was replaced while its connection was made is not taken for the new one.
+    fn is_shown_to(&self, target: &Target<'_>) -> Result<(), Refusal> {
+        if self.client_auth() == target.client_auth {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::NoCredential, "the client certificate was replaced at that moment").retry_after(Some(1)))
     }
 
     fn ready(&self) -> Option<&Ready> {
@@ -273,7 +289,7 @@ impl<'g> Use<'g> {
     /// A 401 is answered with a fresh value where the provider can mint one, and the request is sent again as it was.
     fn may_renew(&self) -> bool {
         use keygress_policy::Source as _;
-        self.credential.as_ref().is_some_and(|(credential, _, _)| !credential.source.is_static())
+        self.client_auth().is_none() && self.credential.as_ref().is_some_and(|(credential, _, _)| !credential.source.is_static())
     }
 
     async fn renew(&mut self) -> Result<(), Refusal> {
@@ -334,6 +350,9 @@ fn denied(denial: &Denial<'_>) -> Refusal {
         Denial::Caller => Refusal::new(Code::CallerNotAllowed, "rules name this destination, but none for this caller"),
         Denial::Request => Refusal::new(Code::NotAllowed, "rules name this destination and caller, but none this method and path"),
         Denial::Except(rule) => Refusal::new(Code::Excepted, "an `except` names this request").by_rule(&rule.name),
+        Denial::Minting(rule) => {
+            Refusal::new(Code::Minting, "its answer would be a new credential, and no rule names the request in full").by_rule(&rule.name)
+        }
         Denial::Ambiguous(one, other) => {
             Refusal::new(Code::Ambiguous, format!("`{}` and `{}` put different credentials on it", one.name, other.name)).by_rule(&one.name)
         }

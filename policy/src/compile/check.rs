@@ -40,6 +40,13 @@ impl Check {
         self.problems.push(Problem::error(code, place, complaint));
     }
 
+    /// Whether a key of this file could not be read: what is missing then may be what was misspelled.
+    pub(super) fn has_unread(&self, file: usize) -> bool {
+        self.problems.iter().any(|problem| {
+            problem.place.is_some_and(|place| place.file == file) && matches!(problem.code, "unknown_key" | "unknown_word" | "wrong_type")
+        })
+    }
+
     /// Whether everything was well so far.
     pub(super) fn is_clean(&self) -> bool {
         self.problems.iter().all(|problem| problem.severity == crate::problem::Severity::Warning)

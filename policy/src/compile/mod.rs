@@ -12,6 +12,9 @@ mod workloads;
 /// `credentials:` as meant.
 mod credentials;
 
+/// What a preset may give: injection, destinations, placeholder.
+mod given;
+
 /// `rules:` as meant.
 mod rules;
 
@@ -39,7 +42,9 @@ use crate::destination::{Host, RequestPattern, Scheme};
 use crate::inject::Injection;
 use crate::limit::Limit;
 use crate::material::MaterialKind;
+use crate::minting::Mint;
 use crate::name::{CredentialName, RuleName, WorkloadName};
+use crate::preset::Preset;
 use crate::problem::{Problem, Severity, SourceFile};
 use crate::workload::Selector;
 
@@ -72,6 +77,8 @@ pub struct Credential<S> {
     pub labels: BTreeMap<String, String>,
     /// Where it comes from.
     pub source: S,
+    /// The vendor's API that it is for, where the policy names one.
+    pub preset: Option<&'static Preset>,
     /// How it goes on the wire.
     pub injection: Injection,
     /// The destinations that it may ever reach, sorted.
@@ -98,6 +105,8 @@ pub struct Placeholder {
     pub env: String,
     /// The prefix that gives it the vendor's shape.
     pub like: String,
+    /// How many random letters and digits follow.
+    pub length: usize,
 }
 
 /// A rule as meant, without what only the matcher needs.
@@ -140,8 +149,22 @@ pub(crate) struct Terms {
     /// What it allows; everything where the policy names nothing.
     pub(crate) allow: Vec<RequestPattern>,
     pub(crate) except: Vec<RequestPattern>,
+    /// Requests that `allow` matches and whose answer is a credential, where the rule puts one on.
+    pub(crate) minting: Vec<Mint>,
     /// An encoded slash in a path to its destination stays inside its segment.
     pub(crate) opaque_slash: bool,
+}
+
+impl Terms {
+    /// Whether an entry of `allow` names one of those requests in full.
+    pub(crate) fn names_minting(&self, entry: &RequestPattern) -> bool {
+        self.minting.iter().any(|mint| mint.is_named_by(entry))
+    }
+
+    /// Whether the answer to this request is a credential.
+    pub(crate) fn mints(&self, method: &http::Method, path: &str) -> bool {
+        self.minting.iter().flat_map(Mint::patterns).any(|pattern| pattern.matches(method, path))
+    }
 }
 
 /// Whom a rule is for.

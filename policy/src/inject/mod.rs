@@ -36,6 +36,12 @@ mod json_field;
 /// AWS Signature Version 4.
 mod sigv4;
 
+/// An HMAC over what a template names.
+mod hmac;
+
+/// A client certificate in the TLS handshake with the destination.
+mod mutual_tls;
+
 /// What an injection may know of a request beside its head, and what becomes of the body.
 mod sending;
 
@@ -47,6 +53,12 @@ mod slot;
 
 /// `{token}`, `{user}` and `{password}` in the value of a header.
 mod template;
+
+/// Text with what is known of a request in it.
+mod phrase;
+
+/// Bytes as text, and how a credential spells a shared key.
+mod encoding;
 
 /// The query of a URI, pair by pair.
 mod pairs;
@@ -60,8 +72,8 @@ mod strip;
 /// The shapes, as the policy spells them.
 mod shape;
 
-pub use rendered::Rendered;
-pub use sending::{Payload, Sending};
+pub use rendered::{ClientCertificate, Rendered};
+pub use sending::{Nonce, Payload, Sending};
 pub use shape::{Existing, Kind, Shape};
 pub use sigv4::Chunks;
 pub use strip::strip;
@@ -91,6 +103,10 @@ pub enum Injection {
     JsonField(json_field::JsonField),
     /// AWS Signature Version 4.
     Sigv4(sigv4::Sigv4),
+    /// An HMAC over what a template names.
+    Hmac(hmac::Hmac),
+    /// A client certificate in the TLS handshake with the destination.
+    MutualTls(mutual_tls::MutualTls),
 }
 
 /// A message and the help that goes with it, in the words of the YAML.
@@ -140,6 +156,11 @@ trait Inject {
         None
     }
 
+    /// Whether it works in the TLS handshake with the destination.
+    fn needs_tls(&self) -> bool {
+        false
+    }
+
     /// The most bytes of the body that it reads; `None` where the body streams past it.
     fn body_bytes_max(&self, _head: &Parts, _authority: &str) -> Option<usize> {
         None
@@ -171,6 +192,8 @@ impl Injection {
             Kind::FormField(shape) => Self::FormField(form_field::FormField::compile(shape)?),
             Kind::JsonField(shape) => Self::JsonField(json_field::JsonField::compile(shape)?),
             Kind::Sigv4(shape) => Self::Sigv4(sigv4::Sigv4::compile(shape)?),
+            Kind::Hmac(shape) => Self::Hmac(hmac::Hmac::compile(shape)?),
+            Kind::MutualTls(_) => Self::MutualTls(mutual_tls::MutualTls),
         })
     }
 
@@ -196,6 +219,8 @@ impl Injection {
             Self::FormField(_) => "form_field",
             Self::JsonField(_) => "json_field",
             Self::Sigv4(_) => "sigv4",
+            Self::Hmac(_) => "hmac",
+            Self::MutualTls(_) => "mutual_tls",
         }
     }
 
@@ -211,6 +236,8 @@ impl Injection {
             Self::FormField(field) => field,
             Self::JsonField(field) => field,
             Self::Sigv4(sigv4) => sigv4,
+            Self::Hmac(hmac) => hmac,
+            Self::MutualTls(mutual_tls) => mutual_tls,
         }
     }
 
@@ -230,6 +257,12 @@ impl Injection {
     #[must_use]
     pub fn owns_header(&self, name: &HeaderName) -> bool {
         self.inner().owns_header(name)
+    }
+
+    /// Whether a key of the query, still percent-encoded, is a slot of this injection.
+    #[must_use]
+    pub fn owns_query_key(&self, key: &str) -> bool {
+        self.inner().owns_query_key(key)
     }
 
     /// Renders fresh material for the wire; header values are marked sensitive.
@@ -267,6 +300,12 @@ impl Injection {
     #[must_use]
     pub fn misplaced(&self, authority: &str) -> Option<Complaint> {
         self.inner().misplaced(authority)
+    }
+
+    /// Whether it is shown in the TLS handshake, so that there is nothing to put on where the rule is `unsafe_plaintext`.
+    #[must_use]
+    pub fn needs_tls(&self) -> bool {
+        self.inner().needs_tls()
     }
 
     /// The most bytes of this request's body that [`Injection::act`] must be handed, whole; `None` where the body streams past.

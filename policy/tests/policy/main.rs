@@ -14,6 +14,10 @@ mod lineage;
 
 mod messages;
 
+mod minting;
+
+mod presets;
+
 mod product;
 
 mod reference;

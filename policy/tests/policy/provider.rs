@@ -63,6 +63,10 @@ impl Source for Provider {
             Self::File(keys) if keys.get("access_key_id").is_some() => MaterialKind::AwsKeys,
             Self::Exec(keys) if keys["yields"] == "aws_keys" => MaterialKind::AwsKeys,
             Self::Exec(keys) if keys["yields"] == "user_password" => MaterialKind::UserPassword,
+            Self::File(keys) if keys.get("certificate").is_some() => MaterialKind::Certificate,
+            Self::File(keys) if keys.get("private_key").is_some() => MaterialKind::PrivateKey,
+            Self::Exec(keys) if keys["yields"] == "certificate" => MaterialKind::Certificate,
+            Self::Exec(keys) if keys["yields"] == "private_key" => MaterialKind::PrivateKey,
             Self::Openbao(keys) if keys.get("user_field").is_some() => MaterialKind::UserPassword,
             Self::AwsWebIdentity(_) | Self::AwsAssumeRole(_) => MaterialKind::AwsKeys,
             _ => MaterialKind::Token,
@@ -72,7 +76,8 @@ impl Source for Provider {
     fn is_static(&self) -> bool {
         match self {
             Self::Openbao(keys) => keys["secret"].get("dynamic").is_none(),
-            _ => matches!(self, Self::File(_) | Self::Environment(_)),
+            Self::File(keys) => keys["rotates"] != true,
+            _ => matches!(self, Self::Environment(_)),
         }
     }
 

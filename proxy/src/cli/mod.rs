@@ -28,6 +28,9 @@ pub mod explain;
 /// `keygress schema`: the JSON Schema of a policy.
 pub mod schema;
 
+/// `keygress presets`: what keygress knows of vendors' APIs.
+pub mod presets;
+
 /// `keygress audit`: questions to an audit file.
 pub mod audit;
 
@@ -58,6 +61,8 @@ enum Command {
     Explain(explain::Args),
     /// Print the JSON Schema of a policy, or the reference of its keys.
     Schema(schema::Args),
+    /// List the presets: vendors' APIs, with where their keys go and what is refused there.
+    Presets(presets::Args),
     /// Ask an audit file.
     Audit(audit::Args),
     /// Measure keygress on this machine, with its own client, upstream and issuer; or load-test a policy of yours.
@@ -83,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Presets(args) => presets::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::wire::{Seconds, SecretText};
-use super::{Fetched, Provider, Purpose, Tools, Work, aws, file};
+use super::{Fetched, Provider, Purpose, Tools, Work, aws, file, identity};
 
 /// The largest output, in bytes.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
@@ -25,7 +25,8 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// A program that prints the credential as one JSON object: `token`, or `user` and `password`; and `expires_in` (seconds) or
 /// `expires_at` (RFC 3339), without which it is refused. With `yields: aws_keys` it is what AWS calls a `credential_process`: it prints
-/// `Version` 1, `AccessKeyId`, `SecretAccessKey`, `SessionToken` and `Expiration`.
+/// `Version` 1, `AccessKeyId`, `SecretAccessKey`, `SessionToken` and `Expiration`. With `yields: certificate` it prints `certificate`
+/// (with its chain) and `private_key`, with `yields: private_key` that alone, in PEM.
 ///
 /// It runs without a shell, with `PATH` and `HOME` as its whole environment, nothing on its standard input and at most 64 KiB of
 /// output. What it writes to standard error is not kept.
@@ -57,6 +58,10 @@ enum Yields {
     UserPassword,
     /// AWS keys, as a `credential_process` of AWS prints them.
     AwsKeys,
+    /// A certificate and its private key, each in PEM.
+    Certificate,
+    /// A private key in PEM.
+    PrivateKey,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +69,8 @@ struct Output {
     token: Option<SecretText>,
     user: Option<String>,
     password: Option<SecretText>,
+    certificate: Option<String>,
+    private_key: Option<SecretText>,
     expires_in: Option<Seconds>,
     expires_at: Option<String>,
 }
@@ -105,6 +112,8 @@ impl Provider for Exec {
             Yields::Token => MaterialKind::Token,
             Yields::UserPassword => MaterialKind::UserPassword,
             Yields::AwsKeys => MaterialKind::AwsKeys,
+            Yields::Certificate => MaterialKind::Certificate,
+            Yields::PrivateKey => MaterialKind::PrivateKey,
         }
     }
 
@@ -173,6 +182,15 @@ impl Exec {
                 user: output.user.ok_or_else(|| "printed no `user`".to_owned())?,
                 password: secret("password", output.password)?,
             },
+            Yields::Certificate => {
+                let chain = identity::certificates(output.certificate.unwrap_or_default().as_bytes());
+                let chain = chain.ok_or_else(|| "printed no `certificate` in PEM".to_owned())?;
+                Material::Certificate {
+                    chain: chain.iter().map(|certificate| certificate.to_vec()).collect(),
+                    key: key(output.private_key)?,
+                }
+            }
+            Yields::PrivateKey => Material::PrivateKey(key(output.private_key)?),
         };
         let lifetime = match (output.expires_in, output.expires_at) {
             (Some(Seconds(seconds)), None) => Duration::from_secs(seconds),
@@ -185,6 +203,10 @@ impl Exec {
         }
         Ok(Fetched { material, lifetime: Some(lifetime), handle: None })
     }
+}
+
+fn key(text: Option<SecretText>) -> Result<Secret, String> {
+    text.and_then(|SecretText(text)| identity::private_key(&text)).ok_or_else(|| "printed no `private_key` in PEM".to_owned())
 }
 
 /// The time left until then; zero where it has passed.

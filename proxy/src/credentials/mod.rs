@@ -113,10 +113,12 @@ use keygress_policy::material::{Material, MaterialKind, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::client_auth::ClientAuth;
 use crate::needles::Needles;
 
 use purpose::Purpose;
 
+pub use fingerprint::nonce;
 pub use keyring::Credentials;
 pub use slot::Slot;
 pub use tools::Tools;
@@ -276,6 +278,8 @@ pub use keygress_policy::workload::Holder;
 pub struct Ready {
     /// What is put on the request.
     pub rendered: Rendered,
+    /// What is shown in the handshake with the destination, where that is how it is put on.
+    pub client_auth: Option<Arc<ClientAuth>>,
     /// What must not come back; `None` where the value is too short to be told from ordinary text.
     pub needles: Option<Arc<Needles>>,
     /// Keyed fingerprint: the same for the same secret.

@@ -222,6 +222,7 @@ impl Sight {
             host: target.host.clone(),
             port: target.port,
             http1_only: target.http1_only,
+            client_auth: target.client_auth.cloned(),
         };
         let shelf = pool.shelf(key)?;
         let mut known = self.shelves.borrow_mut();

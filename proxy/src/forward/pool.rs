@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
@@ -14,6 +15,7 @@ use keygress_policy::destination::{Host, Scheme};
 
 use super::connect::Target;
 use crate::body::Body;
+use crate::client_auth::ClientAuth;
 use crate::refusal::{Code, Refusal};
 
 /// How often kept connections are looked through.
@@ -43,6 +45,8 @@ pub struct Key {
     pub port: u16,
     /// Only HTTP/1.1 will do: an upgrade.
     pub http1_only: bool,
+    /// What proves us to the destination in the handshake.
+    pub client_auth: Option<Arc<ClientAuth>>,
 }
 
 /// A connection to a verified destination.
@@ -226,11 +230,22 @@ impl Shelf {
         })
     }
 
+    /// The scheme of its destination.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.key.scheme
+    }
+
     /// Whether it is for this rule and destination, among those of one identity under one policy.
     #[must_use]
     pub fn is_for(&self, rule: Lineage, target: &Target<'_>) -> bool {
-        let Key { rule: own, scheme, host, port, http1_only, .. } = &self.key;
-        *own == rule && *port == target.port && *scheme == target.scheme && *http1_only == target.http1_only && host == target.host
+        let Key { rule: own, scheme, host, port, http1_only, client_auth, .. } = &self.key;
+        *own == rule
+            && *port == target.port
+            && *scheme == target.scheme
+            && *http1_only == target.http1_only
+            && host == target.host
+            && client_auth.as_ref() == target.client_auth
     }
 
     /// A kept connection that can take a request now.

@@ -46,6 +46,15 @@ mod github;
 /// Slots that are no header.
 mod slots;
 
+/// Requests that keygress signs.
+mod signed;
+
+/// A client certificate towards the destination.
+mod mutual_tls;
+
+/// Requests whose answer is a credential.
+mod minting;
+
 /// AWS: signed by keygress, verified by moto.
 mod aws;
 

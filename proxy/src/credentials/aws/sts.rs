@@ -5,12 +5,13 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use hyper::http::Uri;
 use hyper::http::request::{Parts, Request};
 use jiff::Timestamp;
+use keygress_policy::destination::Scheme;
 use keygress_policy::inject::{Injection, Sending};
 use keygress_policy::material::{Material, Secret};
 use zeroize::Zeroizing;
 
 use super::super::http::{Answer, Endpoint};
-use super::super::{Fetched, Purpose, Tools, file, purpose};
+use super::super::{Fetched, Purpose, Tools, file, nonce, purpose};
 
 /// Where calls without a region are signed for.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -136,7 +137,7 @@ impl Role<'_> {
         let rendered = signer.render(keys).map_err(|fault| format!("the keys to sign with cannot be used: {fault}"))?;
         let url = self.url().parse::<Uri>().map_err(|_| "the token service has no URL".to_owned())?;
         let authority = url.authority().map_or("", |authority| authority.as_str());
-        signer.act(head, &rendered, &Sending { now: Timestamp::now(), authority, body: Some(body) }).map(drop)
+        signer.act(head, &rendered, &Sending { now: Timestamp::now(), nonce, scheme: Scheme::Https, authority, body: Some(body) }).map(drop)
     }
 }
 

@@ -125,6 +125,7 @@ impl World {
 /// A credential as the policy would compile it.
 fn credential(name: &str, source: &str) -> Arc<Credential> {
     Arc::new(Credential {
+        preset: None,
         name: name.into(),
         index: 0,
         owner: "owner@example.com".into(),
