@@ -102,7 +102,7 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     // put it on, send it
     let (allow_ips, http1_only, client_auth) = (&*grant.rule.allow_ips, caller_upgrade.is_some(), use_of.client_auth().cloned());
     let target = Target { scheme, host: &host, port, allow_ips, http1_only, client_auth: client_auth.as_ref() };
-    let shelf = sight.shelf(line.pool(), grant.rule.index, &target)?;
+    let shelf = sight.shelf(line.pool(), grant.rule.lineage, &target)?;
     let body = use_of.read(&grant, &head, &shelf, Body::request(body, &grant.rule.request_trailers)).await?;
     let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
     let mut response = attempt(line, record, (&shelf, &target), &mut use_of, (head, body)).await?;

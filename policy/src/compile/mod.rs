@@ -24,6 +24,9 @@ mod upstream;
 /// What only shows when rules are seen together.
 mod together;
 
+/// What stays the same from one policy to the next.
+mod lineage;
+
 /// `tests:` as meant.
 mod tests;
 
@@ -46,6 +49,7 @@ use crate::problem::{Problem, Severity, SourceFile};
 use crate::workload::Selector;
 
 pub use crate::destination::HostPattern;
+pub use lineage::Lineage;
 pub(crate) use tests::{Expected, Test};
 
 /// The shape of a provider in the policy: `source: { kind: … }`. The proxy supplies the list; this crate never learns how one works.
@@ -112,6 +116,8 @@ pub struct Rule {
     pub name: RuleName,
     /// Its position in [`Policy::rules`].
     pub index: usize,
+    /// The same in the next policy where it dials and identifies itself as before.
+    pub lineage: Lineage,
     /// `http` only where the rule says `unsafe_plaintext: true`.
     pub scheme: Scheme,
     /// Which hosts.
@@ -186,6 +192,10 @@ pub struct Route {
 pub struct Policy<S> {
     /// By name.
     pub(crate) workloads: Vec<(WorkloadName, Selector)>,
+    /// Of [`Policy::workloads`], in the same order.
+    pub(crate) workload_lineages: Vec<Lineage>,
+    /// A number that nothing had so far.
+    pub(crate) next_lineage: u64,
     /// By name.
     pub(crate) rules: Vec<Rule>,
     /// Those of [`Policy::rules`], in the same order.
@@ -214,6 +224,8 @@ impl<S: Source> Policy<S> {
             sites: Sites::new(rules.kept.iter().zip(&terms)),
             terms,
             routes: upstream::routes(&rules.kept, &pieces, &mut check),
+            workload_lineages: (0..workloads.len()).map(Lineage::first).collect(),
+            next_lineage: workloads.len().max(rules.kept.len()) as u64,
             workloads,
             credentials: credentials.kept.into_iter().map(Arc::new).collect(),
             rules: rules.kept,

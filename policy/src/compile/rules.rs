@@ -5,7 +5,7 @@ use http::header;
 
 use super::check::{Check, Compiled, Named, Section};
 use super::upstream::{Upstream, upstream};
-use super::{Callers, Credential, Rule, Source, Terms};
+use super::{Callers, Credential, Lineage, Rule, Source, Terms};
 use crate::destination::{HostPattern, RequestPattern, Scheme, SlashInSegment};
 use crate::document::{At, EncodedSlash, From, LimitEntry, PerEntry, RuleEntry};
 use crate::limit::{Limit, Per};
@@ -99,6 +99,7 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
     let rule = Rule {
         name: RuleName::from(named.name.as_str()),
         index,
+        lineage: Lineage::first(index),
         scheme: upstream.scheme,
         host: upstream.host,
         port: upstream.port,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use crate::compile::{Credential, Policy, Rule, Source};
+use crate::compile::{Credential, Lineage, Policy, Rule, Source};
 use crate::destination::{Host, MethodSet, Scheme, SlashInSegment, path_problem};
 use crate::workload::{Caller, Workloads};
 
@@ -102,6 +102,13 @@ impl<S: Source> Policy<S> {
     pub fn workload_name<'p>(&'p self, workloads: &Workloads) -> Option<&'p crate::name::WorkloadName> {
         let first = usize::try_from(*workloads.ids.first()?).ok()?;
         self.workloads.get(first).map(|(name, _)| name)
+    }
+
+    /// The lineage of the workload that [`Policy::workload_name`] names.
+    #[must_use]
+    pub fn workload_lineage(&self, workloads: &Workloads) -> Option<Lineage> {
+        let first = usize::try_from(*workloads.ids.first()?).ok()?;
+        self.workload_lineages.get(first).copied()
     }
 
     /// Decides one request. The order of the rules never changes the outcome.

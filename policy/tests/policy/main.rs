@@ -10,6 +10,8 @@ mod explain;
 
 mod laws;
 
+mod lineage;
+
 mod messages;
 
 mod minting;
