@@ -26,7 +26,7 @@ pub struct Rendered {
 /// A key made ready for the injection that signs with it.
 #[derive(Debug)]
 pub(super) enum Signer {
-    Hmac(hmac::Keyed),
+    Hmac(Box<hmac::Keyed>),
     HttpSignature(SigningKey),
     Dpop(Box<dpop::Bound>),
 }

@@ -47,7 +47,7 @@ pub(super) enum SigningKey {
     Ed25519(Ed25519KeyPair),
     Ecdsa(EcdsaKeyPair),
     Rsa(RsaKeyPair, &'static RsaSignatureEncoding),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
 }
 
 impl fmt::Debug for SigningKey {
@@ -61,7 +61,7 @@ impl SigningKey {
     /// The key in this material, and what of it is secret.
     pub(super) fn of(algorithm: Algorithm, material: &Material, form: KeyForm) -> Result<(Self, &Secret), String> {
         if let (Algorithm::HmacSha256, Material::Token(spelled)) = (algorithm, material) {
-            return Ok((Self::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &form.read(spelled)?)), spelled));
+            return Ok((Self::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &form.read(spelled)?))), spelled));
         }
         let Material::PrivateKey(secret) = material else { return Err("it is no private key".to_owned()) };
         let der = secret.expose();

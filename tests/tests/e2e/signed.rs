@@ -9,7 +9,7 @@ use keygress_tests::proxy::Proxy;
 use keygress_tests::servers::echo::{Echo, only};
 use keygress_tests::site::{Site, canary};
 use keygress_tests::tools;
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 
 struct World {
     echo: Echo,
