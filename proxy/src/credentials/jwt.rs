@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
@@ -51,6 +51,11 @@ pub(super) enum Algorithm {
 }
 
 impl SigningKey {
+    /// The file that is read.
+    pub(super) fn path(&self) -> &Path {
+        &self.file
+    }
+
     /// A key of which the policy says only where it is.
     pub(super) fn new(file: PathBuf, algorithm: Algorithm) -> Self {
         Self { file, algorithm, id: None }
@@ -115,6 +120,11 @@ pub(super) struct SignedJwt {
 }
 
 impl SignedJwt {
+    /// The files that are read.
+    pub(super) fn reads(&self) -> Vec<&Path> {
+        vec![self.key.path()]
+    }
+
     /// What is wrong with its shape, as (message, help).
     pub(super) fn complaints(&self) -> Vec<(String, String)> {
         let mut complaints: Vec<_> = self.key.complaint().into_iter().collect();

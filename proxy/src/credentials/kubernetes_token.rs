@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -92,6 +92,10 @@ impl Provider for KubernetesToken {
             complaints.push(("`lifetime` is not between 10 minutes and 24 hours".to_owned(), "write a time such as `10m`".to_owned()));
         }
         complaints
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        vec![&self.token_file, &self.ca_file]
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

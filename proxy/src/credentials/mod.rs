@@ -27,6 +27,9 @@ mod purpose;
 /// What a provider may use of the world.
 mod tools;
 
+/// Starts the programs of the policy.
+mod programs;
+
 /// The HTTP client of the providers.
 mod http;
 
@@ -103,7 +106,7 @@ pub mod aws_assume_role;
 mod tests;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -120,6 +123,7 @@ use purpose::Purpose;
 
 pub use fingerprint::nonce;
 pub use keyring::Credentials;
+pub use programs::Programs;
 pub use slot::Slot;
 pub use tools::Tools;
 
@@ -168,6 +172,24 @@ impl Source {
         self.provider().variables()
     }
 
+    /// The files that it reads.
+    #[must_use]
+    pub fn reads(&self) -> Vec<&Path> {
+        self.provider().reads()
+    }
+
+    /// The files that it replaces.
+    #[must_use]
+    pub fn writes(&self) -> Vec<&Path> {
+        self.provider().writes()
+    }
+
+    /// The programs that it starts, with their arguments.
+    #[must_use]
+    pub fn programs(&self) -> Vec<&[String]> {
+        self.provider().programs()
+    }
+
     fn provider(&self) -> &dyn Provider {
         match self {
             Self::File(provider) => provider,
@@ -206,6 +228,19 @@ trait Provider: Send + Sync {
 
     /// The files whose change calls for another fetch.
     fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// The files that it reads, all of them: the sandbox of `serve` leaves no other.
+    fn reads(&self) -> Vec<&Path>;
+
+    /// The files that it replaces.
+    fn writes(&self) -> Vec<&Path> {
+        Vec::new()
+    }
+
+    /// The programs that it starts, with their arguments.
+    fn programs(&self) -> Vec<&[String]> {
         Vec::new()
     }
 

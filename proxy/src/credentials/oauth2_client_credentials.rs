@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use keygress_policy::material::{MaterialKind, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -57,6 +59,10 @@ impl Provider for Oauth2ClientCredentials {
 
     fn variables(&self) -> Vec<&str> {
         self.client_secret.as_ref().map(ClientSecret::variables).unwrap_or_default()
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        self.client().reads()
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -4,6 +4,7 @@ mod api;
 /// Ways to log in.
 mod login;
 
+use std::path::Path;
 use std::time::Duration;
 
 use hyper::Method;
@@ -135,6 +136,10 @@ impl Provider for Openbao {
             _ => {}
         }
         complaints
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        self.auth.reads()
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -99,7 +99,22 @@ pub(in super::super) struct Client<'a> {
     pub(in super::super) auth: Option<&'a Auth>,
 }
 
-impl Client<'_> {
+impl<'a> Client<'a> {
+    /// The files that are read.
+    pub(in super::super) fn reads(&self) -> Vec<&'a Path> {
+        let secret = self.secret.and_then(|secret| match secret {
+            ClientSecret::File(path) => Some(path.as_path()),
+            ClientSecret::Environment(_) => None,
+        });
+        let auth = match self.auth {
+            Some(Auth::PrivateKeyJwt(proof)) => vec![proof.key.path()],
+            Some(Auth::Certificate(certificate)) => certificate.reads().to_vec(),
+            Some(Auth::ClientAssertion(assertion)) => vec![assertion.file.as_path()],
+            Some(Auth::ClientSecretBasic | Auth::ClientSecretPost | Auth::None) | None => Vec::new(),
+        };
+        secret.into_iter().chain(auth).collect()
+    }
+
     /// What is wrong with its shape, as (message, help).
     pub(in super::super) fn complaints(&self) -> Vec<(String, String)> {
         let mut complaints: Vec<_> = [Some(self.token_url), self.revocation_url.map(String::as_str)]

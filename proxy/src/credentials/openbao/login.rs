@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::Method;
@@ -119,6 +119,16 @@ impl Login {
             complaints.push(("the role is empty".to_owned(), "write the role that OpenBao knows".to_owned()));
         }
         complaints
+    }
+
+    /// The files that are read.
+    pub(super) fn reads(&self) -> Vec<&Path> {
+        match self {
+            Self::TokenFile(path) => vec![path],
+            Self::AppRole(login) => vec![&login.secret_id_file],
+            Self::Kubernetes(login) => vec![&login.token_file],
+            Self::Jwt(login) => login.token.reads(),
+        }
     }
 
     /// Logs in.
