@@ -17,7 +17,7 @@ pub enum Provider {
     Environment(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     Exec(Keys),
     #[serde(rename = "oauth2_client_credentials")]
-    OAuth2ClientCredentials(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    OAuth2ClientCredentials(Keys),
     #[serde(rename = "oauth2_refresh_token")]
     OAuth2RefreshToken(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     #[serde(rename = "oauth2_jwt_bearer")]
@@ -67,6 +67,7 @@ impl Source for Provider {
             Self::File(keys) if keys.get("private_key").is_some() => MaterialKind::PrivateKey,
             Self::Exec(keys) if keys["yields"] == "certificate" => MaterialKind::Certificate,
             Self::Exec(keys) if keys["yields"] == "private_key" => MaterialKind::PrivateKey,
+            Self::OAuth2ClientCredentials(keys) if keys["dpop"] == true => MaterialKind::BoundToken,
             Self::Openbao(keys) if keys.get("user_field").is_some() => MaterialKind::UserPassword,
             Self::AwsWebIdentity(_) | Self::AwsAssumeRole(_) => MaterialKind::AwsKeys,
             _ => MaterialKind::Token,

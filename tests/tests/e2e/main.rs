@@ -52,6 +52,9 @@ mod signed;
 /// A client certificate towards the destination.
 mod mutual_tls;
 
+/// Tokens that are bound to a key.
+mod dpop;
+
 /// Requests whose answer is a credential.
 mod minting;
 
