@@ -1,7 +1,7 @@
 use super::check::{Check, Named};
 use super::{Placeholder, Source};
 use crate::destination::HostPattern;
-use crate::document::{At, CredentialEntry, PlaceholderEntry};
+use crate::document::{At, CredentialEntry, Narrow, PlaceholderEntry};
 use crate::inject::{Injection, Shape};
 use crate::preset::{self, Hosting, Preset};
 use crate::problem::one_of;
@@ -30,7 +30,7 @@ pub(super) fn injection<S: Source>(named: &Named<CredentialEntry<S>>, preset: Op
     let written = named.entry.inject.as_ref();
     let place = written.map(|shape| named.at(shape)).or_else(|| named.entry.preset.as_ref().map(|preset| named.at(preset)));
     let place = place.unwrap_or(named.place);
-    let own = preset.and_then(|preset| serde_saphyr::from_str::<Shape>(preset.inject).ok());
+    let own = preset.and_then(|preset| serde_saphyr::from_str(preset.inject).ok()).map(|Narrow::<Shape>(shape)| shape);
     let Some(shape) = written.map(|shape| &shape.value).or(own.as_ref()) else {
         missing(named, "inject", check);
         return None;

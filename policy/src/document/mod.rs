@@ -3,6 +3,9 @@
 /// Values with their position.
 mod at;
 
+/// One narrow door between the YAML library and our types.
+mod narrow;
+
 /// From text to a document, or its problems.
 mod read;
 
@@ -25,6 +28,7 @@ use crate::compile::Source;
 use crate::inject::Shape;
 
 pub use at::{At, Entries};
+pub use narrow::Narrow;
 pub(crate) use read::read;
 
 /// The reference of every key, as Markdown.

@@ -6,6 +6,7 @@ use serde_saphyr::{Error, Options};
 
 use super::Document;
 use super::complaint::{Found, found};
+use super::narrow::Narrow;
 use super::outline::{Outline, Piece};
 use crate::compile::Source;
 use crate::problem::{Complaint, Place, Problem};
@@ -62,7 +63,7 @@ impl Reader {
         }
         while self.problems.len() < PROBLEMS_MAX {
             let error = match serde_saphyr::from_str_with_options(&self.text, options()) {
-                Ok(document) => return Some(document),
+                Ok(Narrow(document)) => return Some(document),
                 Err(error) => error,
             };
             if !self.drop_piece(&error) {

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use keygress_policy::document::Narrow;
 use serde::Deserialize;
 
 use super::Invalid;
@@ -91,7 +92,7 @@ impl ProxyFile {
     /// Reads the file; every path in it becomes relative to where the file is.
     pub(super) fn read(path: &Path) -> Result<Self, Invalid> {
         let text = fs::read_to_string(path).map_err(|error| Invalid::new(format!("cannot read `{}`: {error}", path.display())))?;
-        let mut file: Self = serde_saphyr::from_str(&text)
+        let Narrow(mut file): Narrow<Self> = serde_saphyr::from_str(&text)
             .map_err(|error| Invalid::new(format!("`{}` is not a valid proxy.yaml: {error}", path.display())))?;
         file.resolve(path.parent().unwrap_or(Path::new("")));
         Ok(file)
