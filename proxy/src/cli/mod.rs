@@ -13,6 +13,12 @@ pub mod demo;
 /// `keygress serve`: the proxy.
 pub mod serve;
 
+/// `keygress doctor`: what holds on this machine.
+pub mod doctor;
+
+/// `keygress health`: whether `serve` is ready.
+pub mod health;
+
 /// `keygress run`: a proxy that lives as long as one command.
 pub mod run;
 
@@ -51,6 +57,10 @@ enum Command {
     Demo(demo::Args),
     /// Run the proxy: the sidecar of a pod, or the egress proxy of a host.
     Serve(Box<serve::Args>),
+    /// Show what is enforced on this machine and what is not, and send one request through the real data path.
+    Doctor(Box<doctor::Args>),
+    /// Ask a `serve` on this machine whether it is ready.
+    Health(health::Args),
     /// Run one command behind a proxy of its own; what was issued for it is revoked when it ends.
     Run(run::Args),
     /// Check a policy: every problem, each with its place and remedy.
@@ -83,6 +93,8 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(*args),
+        Command::Doctor(args) => doctor::run(*args),
+        Command::Health(args) => health::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),

@@ -38,7 +38,7 @@ use crate::reload::{self, Live, Progress, Reloader, Sources};
 use crate::sandbox::{self, State};
 use prepared::Bounds;
 
-pub use prepared::Prepared;
+pub use prepared::{Prepared, untouched};
 
 /// Arguments of `keygress serve`.
 #[derive(Debug, clap::Args)]

@@ -85,6 +85,12 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// Whether a policy is named, here or, as is supposed, in `proxy.yaml`.
+    #[must_use]
+    pub fn names_a_policy(&self) -> bool {
+        self.config.is_some() || !self.policy.is_empty()
+    }
+
     /// The settings: these flags over `proxy.yaml` over the defaults.
     ///
     /// # Errors

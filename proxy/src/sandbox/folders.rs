@@ -93,16 +93,24 @@ pub(super) fn restrict(declared: &Declared) -> Measure {
             landlock: LandlockStatus::Available { effective_abi, .. }, ruleset: RulesetStatus::FullyEnforced, ..
         }) => {
             let (reads, writes) = (declared.reads.len(), declared.writes.len());
-            let abi = format!("{effective_abi:?}");
-            Measure::enforced("folders", format!("Landlock (ABI {abi}): {reads} folders to read, {writes} to write, and the system's"))
+            let abi = number(effective_abi);
+            Measure::enforced(
+                "folders",
+                format!("Landlock (ABI {abi}); declared to read: {reads}, to write: {writes}; the system's are read only"),
+            )
         }
         Ok(RestrictionStatus { landlock: LandlockStatus::Available { effective_abi, .. }, .. }) => {
-            let abi = format!("{effective_abi:?}");
+            let abi = number(effective_abi);
             Measure::partly("folders", format!("Landlock of this kernel is ABI {abi}; from 6 on it also holds listeners and signals"))
         }
         Ok(_) => Measure::missing("folders", "this kernel has no Landlock, or it is not enabled at boot (`lsm=landlock,…`)"),
         Err(error) => Measure::missing("folders", error),
     }
+}
+
+/// The number of an ABI: its name is a `V` and the number.
+fn number(abi: ABI) -> String {
+    format!("{abi:?}").trim_start_matches('V').to_owned()
 }
 
 fn landlock(declared: &Declared) -> Result<RestrictionStatus, RulesetError> {

@@ -43,18 +43,17 @@ impl Prepared {
     /// # Errors
     /// Names the path, who may write it, and the remedy.
     pub fn trusted(mut self) -> anyhow::Result<Self> {
-        if self.settings.unsafe_writable_files {
-            return Ok(self);
+        if !self.settings.unsafe_writable_files {
+            untouched(&self.settings, &self.policy).map_err(|why| anyhow!(why))?;
+            self.bounds.trusted = true;
         }
-        self.bounds.trusted = true;
-        let settings = &self.settings;
-        let binary = std::env::current_exe().ok();
-        let kubernetes = settings.kubernetes.iter().flat_map(|kubernetes| [&kubernetes.token, &kubernetes.jwks]);
-        let paths = settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).chain(&binary);
-        let folders = [&settings.ca_file, &settings.admin_socket].into_iter().flatten().filter_map(|path| path.parent());
-        paths.map(AsRef::as_ref).chain(folders).try_for_each(untouchable).map_err(|why| anyhow!(why))?;
-        self.bounds.hold(&self.policy).map_err(|why| anyhow!(why))?;
         Ok(self)
+    }
+
+    /// How far each measure of the sandbox holds; none where it was not entered.
+    #[must_use]
+    pub fn measures(&self) -> &[Measure] {
+        &self.measures
     }
 
     /// Enters the sandbox: from here on only the declared folders, the programs of this policy and the listeners that are open.
@@ -118,6 +117,19 @@ impl Bounds {
 
 fn outside(name: &impl std::fmt::Display, path: &Path) -> String {
     format!("credential `{name}`: `{}` is outside the folders that keygress left itself at start; start it again", path.display())
+}
+
+/// Says what of this a workload could change: the binary, the policy, what it names, where the CA is written.
+///
+/// # Errors
+/// Names the path, who may write it, and the remedy.
+pub fn untouched(settings: &Settings, policy: &Policy) -> Result<(), String> {
+    let binary = std::env::current_exe().ok();
+    let kubernetes = settings.kubernetes.iter().flat_map(|kubernetes| [&kubernetes.token, &kubernetes.jwks]);
+    let paths = settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).chain(&binary);
+    let folders = [&settings.ca_file, &settings.admin_socket].into_iter().flatten().filter_map(|path| path.parent());
+    paths.map(AsRef::as_ref).chain(folders).try_for_each(untouchable)?;
+    Bounds { trusted: true, ..Bounds::default() }.hold(policy)
 }
 
 fn untouchable(path: &Path) -> Result<(), String> {
