@@ -32,6 +32,7 @@ mod connect;
 /// The local certificate authority that mints leaves for interception.
 pub mod authority;
 
+use crate::admission::Admission;
 use crate::caller::{Peer, RunningTask};
 use crate::exchange::{Line, Way, Worker};
 use crate::forward::Pool;
@@ -57,6 +58,8 @@ pub struct Listen {
     pub unix: Vec<PathBuf>,
     /// Worker threads, one runtime each; at least one.
     pub workers: usize,
+    /// How long what is ready may wait for its turn on a worker before requests are refused. Zero: as long as it takes.
+    pub overload_delay: Duration,
     /// The task to which everything on these listeners belongs: for clients that cannot send a token.
     pub task: Option<Arc<RunningTask>>,
 }
@@ -105,8 +108,8 @@ pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
         .into_iter()
         .enumerate()
         .map(|(number, door)| {
-            let (shared, closes, task) = (shared.clone(), closes.clone(), listen.task.clone());
-            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task))
+            let (shared, closes, listen) = (shared.clone(), closes.clone(), listen.clone());
+            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, listen))
         })
         .collect::<io::Result<_>>()?;
     Ok(Accepting { tcp: bound, unix: listen.unix.clone(), closing, workers })
@@ -148,7 +151,7 @@ fn bind_unix(path: &PathBuf) -> io::Result<std::os::unix::net::UnixListener> {
     Ok(listener)
 }
 
-fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instant>>, task: Option<Arc<RunningTask>>) {
+fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instant>>, listen: Listen) {
     // One thread drives it and everything it spawns: no set of local tasks beside the runtime's own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
@@ -158,8 +161,8 @@ fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instan
         }
     };
     runtime.block_on(async move {
-        let worker = Rc::new(Worker { shared, pool: Pool::default() });
-        let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
+        let worker = Rc::new(Worker { shared, pool: Pool::default(), admission: Admission::watching(listen.overload_delay) });
+        let entrance = Rc::new(Entrance { worker, task: listen.task, closes, census: Rc::default() });
         for listener in doors.tcp {
             match TcpListener::from_std(listener) {
                 Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener))),
@@ -187,6 +190,13 @@ struct Entrance {
 }
 
 impl Entrance {
+    /// Lets what is ready go before the next connection where the worker has too much to do: what comes waits outside meanwhile.
+    async fn pace(&self) {
+        if self.worker.admission.is_full() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Looks after the pool until the process closes, then waits for what runs, no longer than the grace.
     async fn until_closed(&self) {
         let mut closes = self.closes.clone();
@@ -248,6 +258,7 @@ async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
                     if let Some(admitted) = entrance.admit(&Peer::Tcp { peer, local }) {
                         spawn(entrance.clone(), admitted, Tcp(stream));
                     }
+                    entrance.pace().await;
                 }
                 Err(error) => rest(&error).await,
             },
@@ -265,6 +276,7 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
                     if let Some(admitted) = entrance.admit(&Peer::Unix(&stream)) {
                         spawn(entrance.clone(), admitted, stream);
                     }
+                    entrance.pace().await;
                 }
                 Err(error) => rest(&error).await,
             },

@@ -156,7 +156,8 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         Some(address) => Some(admin.open_tcp(address).await.with_context(|| format!("cannot listen on `{address}`"))?),
         None => None,
     };
-    let listen = Listen { tcp: settings.tcp, unix: settings.unix, workers: settings.workers, task: None };
+    let listen =
+        Listen { tcp: settings.tcp, unix: settings.unix, workers: settings.workers, overload_delay: settings.overload_delay, task: None };
     let accepting = accept::start(&shared, &listen).context("cannot listen for callers")?;
     Ok(Running {
         tcp: accepting.tcp.clone(),
