@@ -54,6 +54,9 @@ pub mod reload;
 /// How the process itself runs.
 pub mod config;
 
+/// What the process gives up.
+pub mod sandbox;
+
 /// Health, metrics and control.
 pub mod admin;
 

@@ -214,7 +214,7 @@ impl Inject for Hmac {
             needles.push(Secret::new(key.to_vec()));
         }
         let keyed = Keyed { key: hmac::Key::new(self.algorithm, &key), user: user.to_owned() };
-        Ok(Rendered { signer: Some(rendered::Signer::Hmac(keyed)), needles, ..Rendered::default() })
+        Ok(Rendered { signer: Some(rendered::Signer::Hmac(Box::new(keyed))), needles, ..Rendered::default() })
     }
 
     fn occupied(&self, head: &Parts) -> bool {
@@ -233,9 +233,10 @@ impl Inject for Hmac {
     }
 
     fn act(&self, head: &mut Parts, rendered: &Rendered, sending: &Sending<'_>) -> Result<Payload, String> {
-        let Some(rendered::Signer::Hmac(Keyed { key, user })) = &rendered.signer else {
+        let Some(rendered::Signer::Hmac(keyed)) = &rendered.signer else {
             return Err("the credential was rendered for another injection".to_owned());
         };
+        let Keyed { key, user } = &**keyed;
         let timestamp = self.timestamp.write(sending.now)?;
         let nonce = hex(&(sending.nonce)());
         let unsigned = Values { head, sending, timestamp: &timestamp, nonce: &nonce, user, signature: "" };

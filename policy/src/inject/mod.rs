@@ -3,8 +3,8 @@
 //! In the order in which a request meets them: `admit` looks at what the application sent in the slot, `strip` takes its own
 //! credentials off, `act` puts ours on.
 
-use http::HeaderName;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, StatusCode};
 
 /// `Authorization: Basic …`.
 mod basic;
@@ -42,6 +42,12 @@ mod hmac;
 /// A client certificate in the TLS handshake with the destination.
 mod mutual_tls;
 
+/// HTTP message signatures.
+mod http_signature;
+
+/// Tokens that are bound to a key.
+mod dpop;
+
 /// What an injection may know of a request beside its head, and what becomes of the body.
 mod sending;
 
@@ -60,6 +66,9 @@ mod phrase;
 /// Bytes as text, and how a credential spells a shared key.
 mod encoding;
 
+/// Keys that sign messages.
+mod signing_key;
+
 /// The query of a URI, pair by pair.
 mod pairs;
 
@@ -72,6 +81,7 @@ mod strip;
 /// The shapes, as the policy spells them.
 mod shape;
 
+pub use dpop::{Prover, Proving};
 pub use rendered::{ClientCertificate, Rendered};
 pub use sending::{Nonce, Payload, Sending};
 pub use shape::{Existing, Kind, Shape};
@@ -107,6 +117,10 @@ pub enum Injection {
     Hmac(hmac::Hmac),
     /// A client certificate in the TLS handshake with the destination.
     MutualTls(mutual_tls::MutualTls),
+    /// HTTP message signatures (RFC 9421).
+    HttpSignature(http_signature::HttpSignature),
+    /// A token that is bound to a key (RFC 9449).
+    Dpop(dpop::Dpop),
 }
 
 /// A message and the help that goes with it, in the words of the YAML.
@@ -121,6 +135,15 @@ pub enum SlotRefusal {
     NotThePlaceholder,
     /// What stands there can be read in more than one way; the sentence says how.
     Unreadable(&'static str),
+}
+
+/// What an answer says to what was put on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing that calls for more.
+    Nothing,
+    /// What was missing came with it: the same request, put on again with the same credential, may be answered.
+    Again,
 }
 
 /// What every injection does; one file implements it for one injection.
@@ -171,6 +194,11 @@ trait Inject {
         Ok(())
     }
 
+    /// What an answer to a request that it was put on says.
+    fn hear(&self, _rendered: &Rendered, _status: StatusCode, _headers: &HeaderMap) -> Heard {
+        Heard::Nothing
+    }
+
     /// Replaces every occurrence of the slot.
     fn act(&self, head: &mut Parts, rendered: &Rendered, sending: &Sending<'_>) -> Result<Payload, String>;
 }
@@ -194,6 +222,8 @@ impl Injection {
             Kind::Sigv4(shape) => Self::Sigv4(sigv4::Sigv4::compile(shape)?),
             Kind::Hmac(shape) => Self::Hmac(hmac::Hmac::compile(shape)?),
             Kind::MutualTls(_) => Self::MutualTls(mutual_tls::MutualTls),
+            Kind::Dpop(shape) => Self::Dpop(dpop::Dpop::compile(shape)),
+            Kind::HttpSignature(shape) => Self::HttpSignature(http_signature::HttpSignature::compile(shape)?),
         })
     }
 
@@ -221,6 +251,8 @@ impl Injection {
             Self::Sigv4(_) => "sigv4",
             Self::Hmac(_) => "hmac",
             Self::MutualTls(_) => "mutual_tls",
+            Self::HttpSignature(_) => "http_signature",
+            Self::Dpop(_) => "dpop",
         }
     }
 
@@ -238,6 +270,8 @@ impl Injection {
             Self::Sigv4(sigv4) => sigv4,
             Self::Hmac(hmac) => hmac,
             Self::MutualTls(mutual_tls) => mutual_tls,
+            Self::HttpSignature(signature) => signature,
+            Self::Dpop(dpop) => dpop,
         }
     }
 
@@ -320,6 +354,12 @@ impl Injection {
     /// As [`Injection::admit`].
     pub fn admit_body(&self, head: &Parts, body: &[u8], placeholder: Option<&Secret>) -> Result<(), SlotRefusal> {
         self.inner().admit_body(head, body, placeholder)
+    }
+
+    /// Listens to the answer: some destinations give what the next signature must hold. Asked for every answer.
+    #[must_use]
+    pub fn hear(&self, rendered: &Rendered, status: StatusCode, headers: &HeaderMap) -> Heard {
+        self.inner().hear(rendered, status, headers)
     }
 
     /// Puts the credential on: whatever stood in the slot is gone afterwards. Header slots allocate nothing where the head has

@@ -1,7 +1,8 @@
 use http::{HeaderName, HeaderValue};
 
-use super::hmac;
+use super::signing_key::SigningKey;
 use super::sigv4::Keys;
+use super::{dpop, hmac};
 use crate::material::Secret;
 
 /// Material rendered for one injection: made when the material is fetched, so that a request only clones reference counts.
@@ -25,7 +26,9 @@ pub struct Rendered {
 /// A key made ready for the injection that signs with it.
 #[derive(Debug)]
 pub(super) enum Signer {
-    Hmac(hmac::Keyed),
+    Hmac(Box<hmac::Keyed>),
+    HttpSignature(SigningKey),
+    Dpop(Box<dpop::Bound>),
 }
 
 /// A certificate and its key, for the TLS handshake with the destination.

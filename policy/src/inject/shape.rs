@@ -6,7 +6,9 @@ use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, MapAccess, VariantAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::{basic, bearer, cookie, form_field, header, headers, hmac, json_field, mutual_tls, path_segment, query, sigv4};
+use super::{
+    basic, bearer, cookie, dpop, form_field, header, headers, hmac, http_signature, json_field, mutual_tls, path_segment, query, sigv4,
+};
 
 /// How a credential goes on the wire: `inject: bearer`, or `inject: { header: { name: x-api-key } }`. The bare word will do
 /// wherever the injection has no key that must be said.
@@ -41,6 +43,10 @@ pub enum Kind {
     Hmac(hmac::Shape),
     /// A client certificate in the TLS handshake with the destination.
     MutualTls(mutual_tls::Shape),
+    /// HTTP message signatures (RFC 9421).
+    HttpSignature(http_signature::Shape),
+    /// A token that is bound to a key, with a proof for each request (RFC 9449).
+    Dpop(dpop::Shape),
 }
 
 /// What happens to what the application itself sent in the injected slot. What it sent never reaches the upstream.
@@ -57,7 +63,7 @@ pub enum Existing {
 }
 
 /// The injections that need no key, for the JSON Schema; a test compares them with what is read.
-const BARE_WORDS: [&str; 3] = ["bearer", "basic", "mutual_tls"];
+const BARE_WORDS: [&str; 4] = ["bearer", "basic", "mutual_tls", "dpop"];
 
 impl<'de> Deserialize<'de> for Shape {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -236,6 +242,8 @@ mod tests {
             "sigv4",
             "hmac",
             "mutual_tls",
+            "http_signature",
+            "dpop",
         ];
         for kind in kinds {
             assert!(schema.contains(kind));

@@ -79,11 +79,19 @@ struct Doors {
     unix: Vec<std::os::unix::net::UnixListener>,
 }
 
-/// Opens the listeners and starts the workers.
+/// Listeners that are open, and not served yet.
+pub struct Opened {
+    doors: Vec<Doors>,
+    tcp: Vec<SocketAddr>,
+    unix: Vec<PathBuf>,
+    overload_delay: Duration,
+}
+
+/// Opens the listeners: what is done before the process gives up opening any.
 ///
 /// # Errors
 /// Where an address cannot be bound.
-pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
+pub fn open(listen: &Listen) -> io::Result<Opened> {
     let count = listen.workers.max(1);
     let mut doors: Vec<Doors> = (0..count).map(|_| Doors { tcp: Vec::new(), unix: Vec::new() }).collect();
     let mut bound = Vec::new();
@@ -94,7 +102,6 @@ pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
             address = listener.local_addr()?;
             door.tcp.push(listener);
         }
-        shared.connector.is_own(address);
         bound.push(address);
     }
     for path in &listen.unix {
@@ -103,16 +110,34 @@ pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
             door.unix.push(listener.try_clone()?);
         }
     }
+    Ok(Opened { doors, tcp: bound, unix: listen.unix.clone(), overload_delay: listen.overload_delay })
+}
+
+/// Opens the listeners and starts the workers.
+///
+/// # Errors
+/// Where an address cannot be bound.
+pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
+    begin(shared, open(listen)?, listen.task.clone())
+}
+
+/// Starts the workers of these listeners.
+///
+/// # Errors
+/// Where a thread cannot be started.
+pub fn begin(shared: &Arc<Shared>, opened: Opened, task: Option<Arc<RunningTask>>) -> io::Result<Accepting> {
+    let Opened { doors, tcp, unix, overload_delay } = opened;
+    tcp.iter().for_each(|address| shared.connector.is_own(*address));
     let (closing, closes) = watch::channel(None);
     let workers = doors
         .into_iter()
         .enumerate()
         .map(|(number, door)| {
-            let (shared, closes, listen) = (shared.clone(), closes.clone(), listen.clone());
-            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, listen))
+            let (shared, closes, task) = (shared.clone(), closes.clone(), task.clone());
+            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task, overload_delay))
         })
         .collect::<io::Result<_>>()?;
-    Ok(Accepting { tcp: bound, unix: listen.unix.clone(), closing, workers })
+    Ok(Accepting { tcp, unix, closing, workers })
 }
 
 impl Accepting {
@@ -151,7 +176,13 @@ fn bind_unix(path: &PathBuf) -> io::Result<std::os::unix::net::UnixListener> {
     Ok(listener)
 }
 
-fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instant>>, listen: Listen) {
+fn work(
+    shared: Arc<Shared>,
+    doors: Doors,
+    closes: watch::Receiver<Option<Instant>>,
+    task: Option<Arc<RunningTask>>,
+    overload_delay: Duration,
+) {
     // One thread drives it and everything it spawns: no set of local tasks beside the runtime's own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
@@ -161,8 +192,8 @@ fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instan
         }
     };
     runtime.block_on(async move {
-        let worker = Rc::new(Worker { shared, pool: Pool::default(), admission: Admission::watching(listen.overload_delay) });
-        let entrance = Rc::new(Entrance { worker, task: listen.task, closes, census: Rc::default() });
+        let worker = Rc::new(Worker { shared, pool: Pool::default(), admission: Admission::watching(overload_delay) });
+        let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
         for listener in doors.tcp {
             match TcpListener::from_std(listener) {
                 Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener))),

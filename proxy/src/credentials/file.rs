@@ -3,7 +3,7 @@ mod reading;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keygress_policy::material::{Material, MaterialKind};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -128,6 +128,10 @@ impl Provider for File {
         std::iter::once(&self.path).chain(&self.certificate).cloned().collect()
     }
 
+    fn reads(&self) -> Vec<&Path> {
+        vec![&self.path]
+    }
+
     fn fetch<'a>(&'a self, _: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let material = match (&self.access_key_id, &self.user, &self.certificate, self.private_key) {
@@ -150,8 +154,6 @@ impl Provider for File {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]

@@ -88,6 +88,11 @@ impl ClientCertificate {
         [file::complaint(&self.certificate), file::complaint(&self.key)].into_iter().flatten()
     }
 
+    /// The files that are read.
+    pub(super) fn reads(&self) -> [&Path; 2] {
+        [&self.certificate, &self.key]
+    }
+
     /// Reads both files.
     ///
     /// # Errors

@@ -43,6 +43,12 @@ mod grants;
 /// A GitHub App.
 mod github;
 
+/// OpenBao: stored secrets, leases, logins.
+mod openbao;
+
+/// A secret that stands in the policy, sealed.
+mod sealed;
+
 /// Slots that are no header.
 mod slots;
 
@@ -51,6 +57,9 @@ mod signed;
 
 /// A client certificate towards the destination.
 mod mutual_tls;
+
+/// Tokens that are bound to a key.
+mod dpop;
 
 /// Requests whose answer is a credential.
 mod minting;

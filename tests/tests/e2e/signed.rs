@@ -1,6 +1,7 @@
 //! Requests that keygress signs: the destination verifies, the application holds no key.
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keygress_tests::client::{Reply, curl_reply};
@@ -8,6 +9,7 @@ use keygress_tests::proxy::Proxy;
 use keygress_tests::servers::echo::{Echo, only};
 use keygress_tests::site::{Site, canary};
 use keygress_tests::tools;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 
 struct World {
     echo: Echo,
@@ -70,4 +72,39 @@ fn an_hmac_covers_the_request_and_the_key_never_leaves() {
     assert_eq!(world.curl("/mirror", &["--data", &"x".repeat(1025)]).status, 413);
     world.curl("/other", &[]).is_denied().unwrap();
     assert_eq!(world.echo.seen().len(), 1, "what is refused never leaves");
+}
+
+#[test]
+fn a_message_signature_verifies_with_the_public_key_alone() {
+    let site = Site::new().unwrap();
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let file = site.write_secret("key.pem", &key.serialize_pem()).unwrap();
+    let inject =
+        "http_signature: { algorithm: ecdsa-p256-sha256, key_id: k1, covers: ['@method', '@target-uri', 'content-type?', content-digest] }";
+    let world = World::new(site, &format!("{{ path: {}, private_key: true }}", file.display()), inject);
+    let port = world.echo.port;
+    for (path, arguments, method, content_type) in [
+        (
+            "/mirror?a=%41",
+            &["--data", "{}", "--header", "content-type: text/x", "--header", "signature: sig=:AAAA:"][..],
+            "POST",
+            "\"content-type\": text/x\n",
+        ),
+        ("/hello", &["--header", "signature-input: sig=()"], "GET", ""),
+    ] {
+        assert_eq!(world.curl(path, arguments).status, 200);
+        let seen = world.echo.seen().pop().unwrap();
+        let [digest] = seen.values("content-digest")[..] else { panic!("{seen:?}") };
+        let ([input], [signature]) = (&seen.values("signature-input")[..], &seen.values("signature")[..]) else { panic!("{seen:?}") };
+        let body: &[u8] = if method == "POST" { b"{}" } else { b"" };
+        assert_eq!(digest, format!("sha-256=:{}:", STANDARD.encode(digest::digest(&digest::SHA256, body))));
+        let base = format!(
+            "\"@method\": {method}\n\"@target-uri\": https://echo.test:{port}{path}\n{content_type}\"content-digest\": {digest}\n\"@signature-params\": {}",
+            input.strip_prefix("sig=").unwrap()
+        );
+        let signature = STANDARD.decode(signature.strip_prefix("sig=:").unwrap().strip_suffix(':').unwrap()).unwrap();
+        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.public_key_raw());
+        public.verify(base.as_bytes(), &signature).unwrap_or_else(|_| panic!("{base}"));
+        assert!(public.verify(base.replace("echo.test", "evil.test").as_bytes(), &signature).is_err());
+    }
 }
