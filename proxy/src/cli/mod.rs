@@ -37,6 +37,9 @@ pub mod schema;
 /// `keygress presets`: what keygress knows of vendors' APIs.
 pub mod presets;
 
+/// `keygress seal`: secrets that may stand in a policy.
+pub mod seal;
+
 /// `keygress audit`: questions to an audit file.
 pub mod audit;
 
@@ -73,6 +76,8 @@ enum Command {
     Schema(schema::Args),
     /// List the presets: vendors' APIs, with where their keys go and what is refused there.
     Presets(presets::Args),
+    /// Seal a secret to the proxy's key, so that it may stand in the policy.
+    Seal(seal::Args),
     /// Ask an audit file.
     Audit(audit::Args),
     /// Measure keygress on this machine, with its own client, upstream and issuer; or load-test a policy of yours.
@@ -101,6 +106,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Presets(args) => presets::run(&args),
+        Command::Seal(args) => seal::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

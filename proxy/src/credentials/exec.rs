@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use keygress_policy::material::{Material, MaterialKind, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -150,7 +150,7 @@ impl Provider for Exec {
 impl Exec {
     fn understand(&self, output: &[u8]) -> Result<Fetched, String> {
         if self.yields == Yields::AwsKeys {
-            return aws::read_keys(output, aws::Form::Program);
+            return aws::read_keys(output, aws::Form::Program, Timestamp::now());
         }
         let Ok(output) = serde_json::from_slice::<Output>(output) else {
             return Err("printed something other than one JSON object with the keys that keygress knows".to_owned());

@@ -71,10 +71,20 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// The issuer's clock when it answered.
+    pub(super) fn now(&self) -> Timestamp {
+        self.date.unwrap_or_else(Timestamp::now)
+    }
+
+    /// What can be said of an answer whose status is none of those that are expected; reads on from the name of the endpoint.
+    pub(super) fn fault(&self) -> String {
+        let status = self.status.as_u16();
+        if self.status.is_redirection() { format!("answered {status}: redirects are not followed") } else { format!("answered {status}") }
+    }
+
     /// How long it is until a moment that the body names, by the issuer's clock; zero where it has passed.
     pub(super) fn until(&self, moment: Timestamp) -> Duration {
-        let now = self.date.unwrap_or_else(Timestamp::now);
-        Duration::try_from(moment.duration_since(now)).unwrap_or_default()
+        Duration::try_from(moment.duration_since(self.now())).unwrap_or_default()
     }
 }
 

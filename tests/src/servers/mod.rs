@@ -26,3 +26,9 @@ pub mod grpc;
 
 /// AWS as moto plays it, with signatures verified.
 pub mod moto;
+
+/// OpenBao itself.
+pub mod openbao;
+
+/// Redis, whose users OpenBao makes.
+pub mod redis;

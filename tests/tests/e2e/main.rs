@@ -43,6 +43,12 @@ mod grants;
 /// A GitHub App.
 mod github;
 
+/// OpenBao: stored secrets, leases, logins.
+mod openbao;
+
+/// A secret that stands in the policy, sealed.
+mod sealed;
+
 /// Slots that are no header.
 mod slots;
 

@@ -5,6 +5,7 @@ use keygress_policy::material::{Material, Secret};
 use serde::Deserialize;
 
 use super::super::http::Answer;
+use super::super::jwt::end_of;
 use super::super::wire::{Seconds, SecretText};
 use super::super::{Fetched, file};
 
@@ -57,6 +58,11 @@ struct TokenResponse {
 }
 
 #[derive(Deserialize)]
+struct IdTokenResponse {
+    id_token: SecretText,
+}
+
+#[derive(Deserialize)]
 struct ErrorResponse {
     error: String,
 }
@@ -105,6 +111,22 @@ impl Token {
         let handle = Some(Secret::new(self.access_token.expose().to_vec()));
         Fetched { material: Material::Token(self.access_token), lifetime: Some(self.lifetime), handle }
     }
+}
+
+/// Reads an ID token that `place` gave alone; it says itself when it ends.
+///
+/// # Errors
+/// As [`Token::read`].
+pub(super) fn read_id_token(answer: &Answer, place: &str) -> Result<Fetched, String> {
+    if answer.status != StatusCode::OK {
+        return Err(format!("the {place} answered {}", status(answer)));
+    }
+    let token = serde_json::from_slice::<IdTokenResponse>(&answer.body).map(|response| response.id_token.0);
+    let token = token.map_err(|_| format!("the {place} answered 200 without `id_token`"))?;
+    let end = file::check(token.expose()).ok().and_then(|()| end_of(&token));
+    let lifetime = end.map(|end| answer.until(end)).filter(|lifetime| !lifetime.is_zero());
+    let lifetime = lifetime.ok_or_else(|| format!("the {place} gave an ID token that is none, or has expired already"))?;
+    Ok(Fetched { material: Material::Token(token), lifetime: Some(lifetime), handle: None })
 }
 
 /// Whether the endpoint wants a proof with the nonce that came with the answer.

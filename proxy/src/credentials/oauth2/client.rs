@@ -19,7 +19,7 @@ use super::super::http::{Answer, Call, Endpoint};
 use super::super::identity::ClientCertificate;
 use super::super::jwt::SigningKey;
 use super::super::{Fetched, Tools, environment, file, nonce};
-use super::answer::{DPOP, Token, status, wants_nonce};
+use super::answer::{DPOP, Token, read_id_token, status, wants_nonce};
 use super::form::{Form, encoded};
 
 /// The life of a JWT by which the client proves itself: it is used at once.
@@ -174,6 +174,15 @@ impl<'a> Client<'a> {
     pub(in super::super) async fn token(&self, tools: &Tools, form: Form, types: &[&str]) -> Result<Token, String> {
         let answer = self.call(tools, self.token_url, form, None).await.map_err(|fault| format!("the token endpoint {fault}"))?;
         Token::read(&answer, types, "token endpoint")
+    }
+
+    /// Asks the token endpoint for an ID token and nothing else.
+    ///
+    /// # Errors
+    /// As [`Client::token`].
+    pub(in super::super) async fn id_token(&self, tools: &Tools, form: Form) -> Result<Fetched, String> {
+        let answer = self.call(tools, self.token_url, form, None).await.map_err(|fault| format!("the token endpoint {fault}"))?;
+        read_id_token(&answer, "token endpoint")
     }
 
     /// Asks the token endpoint for a token that is bound to a key made for it (RFC 9449); a second time where the issuer wants its nonce in
