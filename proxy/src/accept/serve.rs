@@ -1,5 +1,6 @@
 //! HTTP on a connection, and the ways from one to the next: each request is read at the gate and given to `exchange`.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
@@ -16,14 +17,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::pace::{self, Heads, Paced};
-use super::{connect, gate};
+use super::{connect, gate, stand_in};
 use crate::body::Body;
 use crate::caller::{RunningTask, Unproven};
 use crate::exchange::{Line, exchange};
+use crate::refusal::{Code, Refusal};
 use crate::worker::{LocalExecutor, Pace, Serving};
 
 /// How long a connection that is refused for want of places may take to ask: it holds a descriptor.
 const REFUSED_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a connection on which nothing came yet may still ask when the process drains: its first request may be under way.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
 
 /// The largest head, in bytes.
 const HEAD_MAX: usize = 32 * 1024;
@@ -62,15 +67,24 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
     let pace = Pace::default();
     let first = if matches!(door.shut, Some(Shut::Full)) { REFUSED_HEAD_TIMEOUT } else { pace::HEAD_TIMEOUT };
     let stream = Paced::with_first(stream, pace.clone(), Heads::Timed, first);
+    let begun = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
+        begun.set(true);
         let (line, door, closes, pace) = (line.clone(), door.clone(), closes.clone(), pace.clone());
         async move {
             let serving = pace.serving();
             let is_connect = request.method() == Method::CONNECT;
-            let response = if is_connect {
+            let response = if line.worker.admission.refuses() {
+                overloaded(&line, is_connect).await
+            } else if is_connect {
                 Box::pin(connect::answer(line, door, request, closes)).await
             } else {
-                exchange(&line, gate::read(&line, door, request)).await
+                let asked = match stand_in::answer(&line, &door, &request) {
+                    None => gate::read(&line, door, request),
+                    Some(Ok(response)) => return Ok(paced(response, is_connect, &pace, serving)),
+                    Some(Err(refusal)) => Err(refusal),
+                };
+                exchange(&line, asked).await
             };
             Ok::<_, Infallible>(paced(response, is_connect, &pace, serving))
         }
@@ -82,6 +96,9 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
         // What a client does to its own connection is its own affair; refusals are on record already.
         _ = connection.as_mut() => {}
         _ = closing.changed() => {
+            if !begun.get() && tokio::time::timeout(FIRST_REQUEST_GRACE, connection.as_mut()).await.is_ok() {
+                return;
+            }
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
@@ -99,10 +116,12 @@ pub(super) async fn intercepted(
     let pace = Pace::default();
     let heads = if is_h2 { Heads::Untimed } else { Heads::Timed };
     let stream = TokioIo::new(Paced::new(stream, pace.clone(), heads));
+    let begun = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
+        begun.set(true);
         let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
         let is_h2_head = is_h2 && request.method() == Method::HEAD;
-        let asked = gate::read_bound(&line, &bound, request);
+        let asked = if line.worker.admission.refuses() { Err(overload()) } else { gate::read_bound(&line, &bound, request) };
         async move {
             let mut response = exchange(&line, asked).await;
             if is_h2_head {
@@ -126,11 +145,28 @@ pub(super) async fn intercepted(
         tokio::select! {
             _ = connection.as_mut() => {}
             _ = closes.changed() => {
+                if !begun.get() && tokio::time::timeout(FIRST_REQUEST_GRACE, connection.as_mut()).await.is_ok() {
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 let _ = connection.await;
             }
         }
     }
+}
+
+/// Refuses before anything is read: that is what makes it cheap.
+async fn overloaded(line: &Line, is_connect: bool) -> Response<Body> {
+    let mut response = exchange(line, Err(overload())).await;
+    if is_connect {
+        // RFC 9931: what follows a refused CONNECT is never read as a request.
+        response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn overload() -> Refusal {
+    Refusal::new(Code::Overloaded, "what is ready waits too long for its turn").retry_after(Some(1))
 }
 
 /// Binds the pace to the response: its connection rests when the body is through, or never again where it became a tunnel.

@@ -9,6 +9,7 @@ use keygress_policy::destination::Host;
 
 use super::file::ProxyFile;
 use super::{DRAIN_GRACE, Invalid, Kubernetes, Settings};
+use crate::admission::DELAY_MAX;
 use crate::audit::Sink;
 use crate::sandbox::Mode;
 
@@ -70,6 +71,10 @@ pub struct Flags {
     /// How long running requests may go on after the process was asked to stop. Default: 30s.
     #[arg(long, value_name = "DURATION", env = "KEYGRESS_DRAIN_GRACE")]
     drain_grace: Option<String>,
+    /// Refuse requests (503, `overloaded`) while what is ready waits longer than this for its turn on a worker; `0s` refuses nothing.
+    /// Default: 20ms.
+    #[arg(long, value_name = "DURATION", env = "KEYGRESS_OVERLOAD_DELAY")]
+    overload_delay: Option<String>,
     /// Accept callers that run under the UID of keygress, which can read its memory.
     #[arg(long, env = "KEYGRESS_UNSAFE_SAME_UID")]
     unsafe_same_uid: bool,
@@ -99,10 +104,11 @@ impl Flags {
         let file = self.config.as_deref().map(ProxyFile::read).transpose()?.unwrap_or_default();
         let unix = first_given(self.unix, file.listen.unix);
         let mut tcp = first_given(self.listen, file.listen.tcp);
-        if tcp.is_empty() && unix.is_empty() {
+        if tcp.is_empty() && unix.is_empty() && !has_inherited() {
             tcp.extend(DEFAULT_LISTEN.parse::<SocketAddr>());
         }
-        if !(self.unsafe_listen || file.unsafe_listen) {
+        let unsafe_listen = self.unsafe_listen || file.unsafe_listen;
+        if !unsafe_listen {
             tcp.iter().try_for_each(loopback)?;
         }
         let policy = first_given(self.policy, file.policy);
@@ -112,6 +118,7 @@ impl Flags {
         }
         let permit = first_given(self.ca_permit, file.ca.permit);
         let grace = self.drain_grace.or(file.drain_grace);
+        let overload_delay = self.overload_delay.or(file.overload_delay);
         Ok(Settings {
             policy,
             tcp,
@@ -125,6 +132,7 @@ impl Flags {
             ca_file: self.ca_file.or(file.ca.file),
             require_task: self.require_task || file.require_task,
             unsafe_same_uid: self.unsafe_same_uid || file.unsafe_same_uid,
+            unsafe_listen,
             unsafe_writable_files: self.unsafe_writable_files || file.unsafe_writable_files,
             sandbox: self.sandbox.or(file.sandbox).unwrap_or_default(),
             kubernetes: kubernetes(
@@ -133,9 +141,15 @@ impl Flags {
                 file.kubernetes,
             )?,
             drain_grace: grace.as_deref().map_or(Ok(DRAIN_GRACE), duration)?,
+            overload_delay: overload_delay.as_deref().map_or(Ok(DELAY_MAX), duration)?,
             pins: std::collections::HashMap::new(),
         })
     }
+}
+
+/// Whether the service manager gives us listeners (sd_listen_fds(3)).
+fn has_inherited() -> bool {
+    std::env::var("LISTEN_PID").is_ok_and(|id| id.parse() == Ok(std::process::id()))
 }
 
 fn first_given<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use keygress_policy::compile::HostPattern;
 use keygress_policy::destination::Host;
 
+use crate::admission::DELAY_MAX;
 use crate::audit::Sink;
 use crate::sandbox::Mode;
 
@@ -54,6 +55,8 @@ pub struct Settings {
     pub require_task: bool,
     /// Accept callers that run under the UID of keygress: they can read its memory.
     pub unsafe_same_uid: bool,
+    /// Take over listeners on addresses that are not loopback.
+    pub unsafe_listen: bool,
     /// Start although a workload could write the policy, the binary or what the policy names.
     pub unsafe_writable_files: bool,
     /// How much of the sandbox must be there: `serve` alone enters it.
@@ -62,6 +65,8 @@ pub struct Settings {
     pub kubernetes: Option<Kubernetes>,
     /// How long running requests may go on after the process was asked to stop.
     pub drain_grace: Duration,
+    /// How long what is ready may wait for its turn on a worker before requests are refused as `overloaded`. Zero: as long as it takes.
+    pub overload_delay: Duration,
     /// Names that are not asked of DNS: `demo` and tests. The guard holds for them as for any other.
     pub pins: HashMap<Host, IpAddr>,
 }
@@ -95,10 +100,12 @@ impl Default for Settings {
             ca_file: None,
             require_task: false,
             unsafe_same_uid: false,
+            unsafe_listen: false,
             unsafe_writable_files: false,
             sandbox: Mode::Auto,
             kubernetes: None,
             drain_grace: DRAIN_GRACE,
+            overload_delay: DELAY_MAX,
             pins: HashMap::new(),
         }
     }
