@@ -26,7 +26,7 @@ use crate::worker::{LocalExecutor, Pace, Serving};
 const REFUSED_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The largest head, in bytes.
-const HEAD_MAX: usize = 32 * 1024;
+pub(super) const HEAD_MAX: usize = 32 * 1024;
 
 /// The moment from which the process drains, and until when.
 pub(super) type Closes = watch::Receiver<Option<Instant>>;

@@ -139,11 +139,21 @@ impl Case {
         match expect {
             Expect::Refused(status, code) => {
                 ensure!(answer.status == status && answer.code == code, "{}\n{}", what(), answer.text());
-                ensure!(answer.answers == 1, "`{}` by {way}: {} answers, so what followed was read as a request", self.name, answer.answers);
+                ensure!(
+                    answer.answers == 1,
+                    "`{}` by {way}: {} answers, so what followed was read as a request",
+                    self.name,
+                    answer.answers
+                );
             }
             Expect::Rejected(status) => {
                 ensure!(answer.status == status && answer.code.is_empty(), "{}\n{}", what(), answer.text());
-                ensure!(answer.answers <= 1, "`{}` by {way}: {} answers, so what followed was read as a request", self.name, answer.answers);
+                ensure!(
+                    answer.answers <= 1,
+                    "`{}` by {way}: {} answers, so what followed was read as a request",
+                    self.name,
+                    answer.answers
+                );
             }
             Expect::Carried(_) => ensure!((200..300).contains(&answer.status) && answer.answers == 1, "{}\n{}", what(), answer.text()),
             Expect::Unwritable => {}

@@ -7,8 +7,8 @@ use std::io::Read;
 
 use base64::Engine;
 use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 /// How much of a secret is a leak: of a canary, 12 random hexadecimal digits behind the word.
 const PREFIX_BYTES: usize = 18;
@@ -101,9 +101,7 @@ fn hexadecimal(run: &[u8]) -> Vec<u8> {
 
 /// The run as base64, from each of its first four digits: a secret may stand anywhere in what was encoded.
 fn base64(run: &[u8], letters: &alphabet::Alphabet) -> Vec<u8> {
-    let config = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
     let engine = GeneralPurpose::new(letters, config);
     let digits: Vec<u8> = run.iter().copied().filter(|byte| *byte != b'=').collect();
     let mut view = Vec::new();

@@ -67,14 +67,7 @@ impl Request {
     /// `GET` of a path of the upstream.
     #[must_use]
     pub fn get(path: &str) -> Self {
-        Self {
-            method: "GET".to_owned(),
-            authority: "{}".to_owned(),
-            hosts: None,
-            path: path.to_owned(),
-            headers: Vec::new(),
-            body: None,
-        }
+        Self { method: "GET".to_owned(), authority: "{}".to_owned(), hosts: None, path: path.to_owned(), headers: Vec::new(), body: None }
     }
 
     /// `POST` of this body.

@@ -77,7 +77,8 @@ fn what_leads_back_to_the_proxy_itself_is_not_dialled() {
 fn a_redirect_is_the_callers_to_follow_and_carries_no_credential_there() {
     for status in ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"] {
         let ground = Ground::answering(move |_| {
-            format!("HTTP/1.1 {status}\r\nLocation: https://evil.test/taken\r\nAlt-Svc: h2=\"evil.test:443\"\r\nContent-Length: 0\r\n\r\n").into_bytes()
+            format!("HTTP/1.1 {status}\r\nLocation: https://evil.test/taken\r\nAlt-Svc: h2=\"evil.test:443\"\r\nContent-Length: 0\r\n\r\n")
+                .into_bytes()
         })
         .unwrap();
         for way in Way::ALL {
@@ -94,7 +95,12 @@ fn a_redirect_is_the_callers_to_follow_and_carries_no_credential_there() {
 #[test]
 fn a_host_with_a_credential_is_never_tunnelled_blind() {
     let ground = Ground::new().unwrap();
-    for first in [&b"GET /hello HTTP/1.1\r\nHost: api.test\r\n\r\n"[..], b"SSH-2.0-x\r\n", b"\x00\x00\x00\x00\x00\x00\x00\x00", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    for first in [
+        &b"GET /hello HTTP/1.1\r\nHost: api.test\r\n\r\n"[..],
+        b"SSH-2.0-x\r\n",
+        b"\x00\x00\x00\x00\x00\x00\x00\x00",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
         let (head, mut stream) = ground.target.connect(&ground.target.authority()).unwrap();
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         stream.write_all(first).unwrap();

@@ -13,3 +13,12 @@ mod paths;
 
 /// Getting it back.
 mod returning;
+
+/// Who proves which name to whom.
+mod tls;
+
+/// Who floods, loses.
+mod exhaustion;
+
+/// What SECURITY.md promises, and what shows it.
+mod proofs;

@@ -127,7 +127,9 @@ fn what_cannot_be_searched_is_refused() {
         "206 Partial Content\r\nContent-Range: bytes 0-1/9",
     ];
     for head in heads {
-        for (way, got, ground) in answers(move |key| format!("HTTP/1.1 {head}\r\nX-Echo: {key}\r\nContent-Length: {}\r\n\r\n{key}", key.len())) {
+        for (way, got, ground) in
+            answers(move |key| format!("HTTP/1.1 {head}\r\nX-Echo: {key}\r\nContent-Length: {}\r\n\r\n{key}", key.len()))
+        {
             assert_eq!((got.status, got.code.as_str()), (502, "unscrubbable"), "{head} {way}: {}", got.text());
             left(ground, 0);
         }
@@ -138,7 +140,10 @@ fn what_cannot_be_searched_is_refused() {
 fn the_workload_cannot_ask_for_what_cannot_be_searched() {
     let ground = Ground::new().unwrap();
     for way in Way::ALL {
-        let request = Request::get("/hello").with("Range", "bytes=0-9").with("If-Range", "\"a\"").with("Accept-Encoding", "compress, dcb, gzip;q=0.5");
+        let request = Request::get("/hello")
+            .with("Range", "bytes=0-9")
+            .with("If-Range", "\"a\"")
+            .with("Accept-Encoding", "compress, dcb, gzip;q=0.5");
         assert_eq!(ground.ask(way, &request).unwrap().status, 200, "{way}");
     }
     for seen in ground.api.seen() {

@@ -41,7 +41,13 @@ pub const CASES: &[Case] = &[
         but: &[NO_ROUTE, (Way::ConnectH1, Unwritable)],
         ..GET
     },
-    Case { name: "destination-all-say-another", attack: "everything names a host without a rule", written: naming("evil.test"), expect: UNKNOWN, but: OTHER },
+    Case {
+        name: "destination-all-say-another",
+        attack: "everything names a host without a rule",
+        written: naming("evil.test"),
+        expect: UNKNOWN,
+        but: OTHER,
+    },
     Case {
         name: "destination-absolute-form-inside-tls",
         attack: "a full URL of another host inside an intercepted connection",
@@ -56,26 +62,92 @@ pub const CASES: &[Case] = &[
         expect: Unwritable,
         but: &[(Way::ConnectH1, Refused(400, "bad_request"))],
     },
-    Case { name: "destination-suffix-before", attack: "a name that ends like the upstream's", written: naming("evilapi.test"), expect: UNKNOWN, but: OTHER },
-    Case { name: "destination-suffix-behind", attack: "a name that begins like the upstream's", written: naming("api.test.evil.test"), expect: UNKNOWN, but: OTHER },
-    Case { name: "destination-subdomain", attack: "a name under the upstream's", written: naming("x.api.test"), expect: UNKNOWN, but: OTHER },
-    Case { name: "destination-alias", attack: "another name that resolves to the same address", written: naming("alias.test"), expect: UNKNOWN, but: OTHER },
-    Case { name: "destination-address", attack: "the address instead of the name", written: naming("127.0.0.1"), expect: UNKNOWN, but: OTHER },
-    Case { name: "destination-metadata", attack: "the metadata address of a cloud", written: naming("169.254.169.254"), expect: UNKNOWN, but: OTHER },
-    Case { name: "destination-other-port", attack: "the right name with another port", written: naming("api.test:1"), expect: UNKNOWN, but: OTHER },
-    Case { name: "destination-trailing-dot", attack: "the absolute name: the same to DNS, another to a string", written: naming("api.test."), but: &[NO_ROUTE], ..GET },
-    Case { name: "destination-short-address", attack: "127.1, which address parsers repair", written: naming("127.1"), but: &[NO_ROUTE], ..GET },
-    Case { name: "destination-decimal-address", attack: "an address as one number", written: naming("2130706433"), but: &[NO_ROUTE], ..GET },
-    Case { name: "destination-hex-address", attack: "an address in hexadecimal", written: naming("0x7f.1"), but: &[NO_ROUTE], ..GET },
     Case {
-        name: "destination-zone",
-        attack: "an address with a zone",
-        written: naming("[fe80::1%25eth0]"),
+        name: "destination-suffix-before",
+        attack: "a name that ends like the upstream's",
+        written: naming("evilapi.test"),
+        expect: UNKNOWN,
+        but: OTHER,
+    },
+    Case {
+        name: "destination-suffix-behind",
+        attack: "a name that begins like the upstream's",
+        written: naming("api.test.evil.test"),
+        expect: UNKNOWN,
+        but: OTHER,
+    },
+    Case {
+        name: "destination-subdomain",
+        attack: "a name under the upstream's",
+        written: naming("x.api.test"),
+        expect: UNKNOWN,
+        but: OTHER,
+    },
+    Case {
+        name: "destination-alias",
+        attack: "another name that resolves to the same address",
+        written: naming("alias.test"),
+        expect: UNKNOWN,
+        but: OTHER,
+    },
+    Case {
+        name: "destination-address",
+        attack: "the address instead of the name",
+        written: naming("127.0.0.1"),
+        expect: UNKNOWN,
+        but: OTHER,
+    },
+    Case {
+        name: "destination-metadata",
+        attack: "the metadata address of a cloud",
+        written: naming("169.254.169.254"),
+        expect: UNKNOWN,
+        but: OTHER,
+    },
+    Case {
+        name: "destination-other-port",
+        attack: "the right name with another port",
+        written: naming("api.test:1"),
+        expect: UNKNOWN,
+        but: OTHER,
+    },
+    Case {
+        name: "destination-trailing-dot",
+        attack: "the absolute name: the same to DNS, another to a string",
+        written: naming("api.test."),
         but: &[NO_ROUTE],
         ..GET
     },
-    Case { name: "destination-mapped-address", attack: "an IPv4 address inside IPv6", written: naming("[::ffff:169.254.169.254]"), expect: UNKNOWN, but: OTHER },
-    Case { name: "destination-padded-port", attack: "a port with a leading zero", written: naming("api.test:0443"), but: &[NO_ROUTE], ..GET },
+    Case {
+        name: "destination-short-address",
+        attack: "127.1, which address parsers repair",
+        written: naming("127.1"),
+        but: &[NO_ROUTE],
+        ..GET
+    },
+    Case {
+        name: "destination-decimal-address",
+        attack: "an address as one number",
+        written: naming("2130706433"),
+        but: &[NO_ROUTE],
+        ..GET
+    },
+    Case { name: "destination-hex-address", attack: "an address in hexadecimal", written: naming("0x7f.1"), but: &[NO_ROUTE], ..GET },
+    Case { name: "destination-zone", attack: "an address with a zone", written: naming("[fe80::1%25eth0]"), but: &[NO_ROUTE], ..GET },
+    Case {
+        name: "destination-mapped-address",
+        attack: "an IPv4 address inside IPv6",
+        written: naming("[::ffff:169.254.169.254]"),
+        expect: UNKNOWN,
+        but: OTHER,
+    },
+    Case {
+        name: "destination-padded-port",
+        attack: "a port with a leading zero",
+        written: naming("api.test:0443"),
+        but: &[NO_ROUTE],
+        ..GET
+    },
     Case { name: "destination-empty-port", attack: "a colon without a port", written: naming("api.test:"), but: &[NO_ROUTE], ..GET },
     Case {
         name: "destination-port-too-large",
@@ -84,7 +156,13 @@ pub const CASES: &[Case] = &[
         but: &[NO_ROUTE],
         ..GET
     },
-    Case { name: "destination-user-information", attack: "the upstream's name as the user of another host", written: naming("api.test@evil.test"), but: &[NO_ROUTE], ..GET },
+    Case {
+        name: "destination-user-information",
+        attack: "the upstream's name as the user of another host",
+        written: naming("api.test@evil.test"),
+        but: &[NO_ROUTE],
+        ..GET
+    },
     Case {
         name: "destination-nul",
         attack: "NUL in the host, where a C string would end",
@@ -93,9 +171,20 @@ pub const CASES: &[Case] = &[
         but: ONLY_HTTP_SAYS,
         ..GET
     },
-    Case { name: "destination-punycode-of-ascii", attack: "a label that decodes to plain ASCII", written: naming("xn--api-.test"), but: &[NO_ROUTE], ..GET },
+    Case {
+        name: "destination-punycode-of-ascii",
+        attack: "a label that decodes to plain ASCII",
+        written: naming("xn--api-.test"),
+        but: &[NO_ROUTE],
+        ..GET
+    },
     Case { name: "destination-no-host", attack: "no Host at all", written: Written::Raw("GET {target}/hello HTTP/1.1\r\n\r\n"), ..GET },
-    Case { name: "destination-two-hosts", attack: "two Host fields: the first decides, the last is sent", written: hosts(&["{}", "evil.test"]), ..GET },
+    Case {
+        name: "destination-two-hosts",
+        attack: "two Host fields: the first decides, the last is sent",
+        written: hosts(&["{}", "evil.test"]),
+        ..GET
+    },
     Case { name: "destination-two-equal-hosts", attack: "two Host fields that agree", written: hosts(&["{}", "{}"]), ..GET },
     Case { name: "destination-host-list", attack: "a list in Host", written: hosts(&["{}, evil.test"]), ..GET },
     Case { name: "destination-host-with-space", attack: "a space in Host", written: hosts(&["api.test evil.test"]), ..GET },
@@ -134,14 +223,16 @@ pub const CASES: &[Case] = &[
     Case {
         name: "destination-route-unknown",
         attack: "a route that no rule has, and one spelled in escapes",
-        written: Written::Raw("GET /%61pi/hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
+        written: Written::Raw("GET /%61pi/hello HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"),
         expect: UNKNOWN,
         but: &[(Way::ConnectH1, MISDIRECTED)],
     },
     Case {
         name: "connect-refused-with-bytes-behind",
         attack: "a CONNECT that is refused, and behind it a request that must not be read as one (RFC 9931)",
-        written: Written::Connect("CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\nGET https://{}/hello HTTP/1.1\r\nHost: {}\r\n\r\n"),
+        written: Written::Connect(
+            "CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\nGET https://{}/hello HTTP/1.1\r\nHost: {}\r\n\r\n",
+        ),
         expect: UNKNOWN,
         but: &[],
     },
@@ -151,11 +242,47 @@ pub const CASES: &[Case] = &[
         written: Written::Connect("CONNECT {} HTTP/1.1\r\nHost: evil.test\r\n\r\n"),
         ..GET
     },
-    Case { name: "connect-padded-port", attack: "a port with a leading zero", written: Written::Connect("CONNECT api.test:0443 HTTP/1.1\r\nHost: api.test:0443\r\n\r\n"), ..GET },
-    Case { name: "connect-empty-port", attack: "a colon without a port", written: Written::Connect("CONNECT api.test: HTTP/1.1\r\nHost: api.test:\r\n\r\n"), ..GET },
-    Case { name: "connect-no-port", attack: "no port", written: Written::Connect("CONNECT api.test HTTP/1.1\r\nHost: api.test\r\n\r\n"), ..GET },
-    Case { name: "connect-signed-port", attack: "a port with a sign", written: Written::Connect("CONNECT api.test:+443 HTTP/1.1\r\nHost: api.test\r\n\r\n"), ..GET },
-    Case { name: "connect-port-too-large", attack: "a port that does not fit", written: Written::Connect("CONNECT api.test:99999 HTTP/1.1\r\nHost: api.test:99999\r\n\r\n"), ..GET },
-    Case { name: "connect-user-information", attack: "user information", written: Written::Connect("CONNECT user@{} HTTP/1.1\r\nHost: {}\r\n\r\n"), ..GET },
-    Case { name: "connect-as-http10", attack: "HTTP/1.0, and behind it a request", written: Written::Connect("CONNECT evil.test:443 HTTP/1.0\r\n\r\nGET https://{}/hello HTTP/1.1\r\nHost: {}\r\n\r\n"), expect: UNKNOWN, ..GET },
+    Case {
+        name: "connect-padded-port",
+        attack: "a port with a leading zero",
+        written: Written::Connect("CONNECT api.test:0443 HTTP/1.1\r\nHost: api.test:0443\r\n\r\n"),
+        ..GET
+    },
+    Case {
+        name: "connect-empty-port",
+        attack: "a colon without a port",
+        written: Written::Connect("CONNECT api.test: HTTP/1.1\r\nHost: api.test:\r\n\r\n"),
+        ..GET
+    },
+    Case {
+        name: "connect-no-port",
+        attack: "no port",
+        written: Written::Connect("CONNECT api.test HTTP/1.1\r\nHost: api.test\r\n\r\n"),
+        ..GET
+    },
+    Case {
+        name: "connect-signed-port",
+        attack: "a port with a sign",
+        written: Written::Connect("CONNECT api.test:+443 HTTP/1.1\r\nHost: api.test\r\n\r\n"),
+        ..GET
+    },
+    Case {
+        name: "connect-port-too-large",
+        attack: "a port that does not fit",
+        written: Written::Connect("CONNECT api.test:99999 HTTP/1.1\r\nHost: api.test:99999\r\n\r\n"),
+        ..GET
+    },
+    Case {
+        name: "connect-user-information",
+        attack: "user information",
+        written: Written::Connect("CONNECT user@{} HTTP/1.1\r\nHost: {}\r\n\r\n"),
+        ..GET
+    },
+    Case {
+        name: "connect-as-http10",
+        attack: "HTTP/1.0, and behind it a request",
+        written: Written::Connect("CONNECT evil.test:443 HTTP/1.0\r\n\r\nGET https://{}/hello HTTP/1.1\r\nHost: {}\r\n\r\n"),
+        expect: UNKNOWN,
+        ..GET
+    },
 ];

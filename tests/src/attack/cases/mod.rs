@@ -19,13 +19,7 @@ pub mod paths;
 pub mod slots;
 
 /// A `GET` that is refused as `bad_request` unless a case says otherwise.
-const GET: Case = Case {
-    name: "",
-    attack: "",
-    written: Written::Asked(Asked::GET),
-    expect: Expect::Refused(400, "bad_request"),
-    but: &[],
-};
+const GET: Case = Case { name: "", attack: "", written: Written::Asked(Asked::GET), expect: Expect::Refused(400, "bad_request"), but: &[] };
 
 /// Every class, by name.
 #[must_use]

@@ -36,7 +36,13 @@ pub const CASES: &[Case] = &[
     ambiguous("path-overlong", "a slash in overlong UTF-8", "/a%c0%afb"),
     ambiguous("path-not-utf8", "bytes that are no UTF-8", "/a%ffb"),
     Case { name: "path-excepted", attack: "what the rule excepts", written: path("/except/b"), expect: Refused(403, "excepted"), ..GET },
-    Case { name: "path-excepted-in-escapes", attack: "the same, spelled in escapes", written: path("/%65xcept/b"), expect: Refused(403, "excepted"), ..GET },
+    Case {
+        name: "path-excepted-in-escapes",
+        attack: "the same, spelled in escapes",
+        written: path("/%65xcept/b"),
+        expect: Refused(403, "excepted"),
+        ..GET
+    },
     Case {
         name: "path-excepted-by-override",
         attack: "what is excepted, named in fields by which frameworks choose another path or method",
@@ -55,9 +61,39 @@ pub const CASES: &[Case] = &[
         expect: Carried(&["/except", "delete", "override"]),
         ..GET
     },
-    Case { name: "path-query-looks-like-path", attack: "dots in the query, where they mean nothing", written: path("/hello?x=/../except"), expect: Carried(&[]), ..GET },
-    Case { name: "path-fragment", attack: "a fragment, which is never sent", written: path("/hello#/except"), expect: Carried(&["#", "except"]), but: &[] },
-    Case { name: "path-raw-utf8", attack: "characters that are not ASCII", written: path("/caf\u{e9}"), expect: AMBIGUOUS, but: &[(Way::ConnectH2, AMBIGUOUS)] },
-    Case { name: "path-space", attack: "a space, which ends the target for some", written: Written::Raw("GET {target}/hello world HTTP/1.1\r\nHost: {host}\r\n\r\n"), expect: Rejected(400), ..GET },
-    Case { name: "path-tab", attack: "a tab", written: Written::Raw("GET {target}/hello\tworld HTTP/1.1\r\nHost: {host}\r\n\r\n"), expect: Rejected(400), ..GET },
+    Case {
+        name: "path-query-looks-like-path",
+        attack: "dots in the query, where they mean nothing",
+        written: path("/hello?x=/../except"),
+        expect: Carried(&[]),
+        ..GET
+    },
+    Case {
+        name: "path-fragment",
+        attack: "a fragment, which is never sent",
+        written: path("/hello#/except"),
+        expect: Carried(&["#", "except"]),
+        but: &[],
+    },
+    Case {
+        name: "path-raw-utf8",
+        attack: "characters that are not ASCII",
+        written: path("/caf\u{e9}"),
+        expect: AMBIGUOUS,
+        but: &[(Way::ConnectH2, AMBIGUOUS)],
+    },
+    Case {
+        name: "path-space",
+        attack: "a space, which ends the target for some",
+        written: Written::Raw("GET {target}/hello world HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        expect: Rejected(400),
+        ..GET
+    },
+    Case {
+        name: "path-tab",
+        attack: "a tab",
+        written: Written::Raw("GET {target}/hello\tworld HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        expect: Rejected(400),
+        ..GET
+    },
 ];
