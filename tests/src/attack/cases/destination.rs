@@ -39,7 +39,6 @@ pub const CASES: &[Case] = &[
         expect: MISDIRECTED,
         // Inside HTTP/1.1 the target is a path here; the case after the next names another.
         but: &[NO_ROUTE, (Way::ConnectH1, Unwritable)],
-        ..GET
     },
     Case {
         name: "destination-all-say-another",
@@ -169,7 +168,6 @@ pub const CASES: &[Case] = &[
         written: naming("api.test\0.evil.test"),
         expect: Rejected(400),
         but: ONLY_HTTP_SAYS,
-        ..GET
     },
     Case {
         name: "destination-punycode-of-ascii",

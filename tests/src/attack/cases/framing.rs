@@ -240,7 +240,6 @@ pub const CASES: &[Case] = &[
         expect: Carried(&["mine", "keep-alive", "proxy-connection", "te: gzip"]),
         // HTTP/2 knows no such fields (RFC 9113, section 8.2.2).
         but: &[(Way::ConnectH2, Rejected(0))],
-        ..GET
     },
     Case {
         name: "framing-h2c",
@@ -251,7 +250,6 @@ pub const CASES: &[Case] = &[
         }),
         expect: Carried(&["h2c", "http2-settings", "upgrade"]),
         but: &[(Way::ConnectH2, Rejected(0))],
-        ..GET
     },
     Case {
         name: "framing-upgrade-that-nobody-answers",
@@ -276,7 +274,6 @@ pub const CASES: &[Case] = &[
         written: Written::Raw("GET {target}/hello\r\n\r\n"),
         expect: Rejected(400),
         but: &[],
-        ..GET
     },
     Case {
         name: "framing-other-version",
@@ -328,7 +325,6 @@ pub const CASES: &[Case] = &[
         written: Written::Raw("CONNECT {} HTTP/1.1\r\nHost: {}\r\n\r\n"),
         expect: Unwritable,
         but: &[(Way::ConnectH1, METHOD)],
-        ..GET
     },
     Case {
         name: "method-not-allowed",
