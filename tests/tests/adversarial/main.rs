@@ -22,3 +22,6 @@ mod exhaustion;
 
 /// What SECURITY.md promises, and what shows it.
 mod proofs;
+
+/// The program that tries the same at anybody's proxy.
+mod program;
