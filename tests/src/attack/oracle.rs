@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(oracle.finds(secret.split_at(20).0.as_bytes()), ["`key` (raw, its beginning)"]);
         assert!(oracle.finds(secret.split_at(12).0.as_bytes()).is_empty(), "the word and six digits say nothing");
         let twice = written(&written(&secret, "base64-1").unwrap(), "percent").unwrap();
-        assert_eq!(oracle.finds(twice.as_bytes()).len(), 1);
+        assert!(!oracle.finds(twice.as_bytes()).is_empty());
         let masked = "*".repeat(secret.len());
         assert!(oracle.finds(masked.as_bytes()).is_empty());
     }
