@@ -31,7 +31,7 @@ const REFUSED_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
 
 /// The largest head, in bytes.
-const HEAD_MAX: usize = 32 * 1024;
+pub(super) const HEAD_MAX: usize = 32 * 1024;
 
 /// The moment from which the process drains, and until when.
 pub(super) type Closes = watch::Receiver<Option<Instant>>;
