@@ -21,6 +21,9 @@ pub mod forward;
 /// 7 · Secrets out of what comes back.
 pub mod scrub;
 
+/// What was suspended or revoked by hand, and what ends by it.
+pub mod stops;
+
 /// What must not come back, in every form.
 pub mod needles;
 

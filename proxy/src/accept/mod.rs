@@ -158,7 +158,8 @@ fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instan
         }
     };
     runtime.block_on(async move {
-        let worker = Rc::new(Worker { shared, pool: Pool::default() });
+        let worker = Rc::new(Worker { shared, pool: Pool::default(), ties: Rc::default() });
+        tokio::task::spawn_local(Rc::clone(&worker).keep_reviewing());
         let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
         for listener in doors.tcp {
             match TcpListener::from_std(listener) {

@@ -28,6 +28,15 @@ pub mod explain;
 /// `keygress schema`: the JSON Schema of a policy.
 pub mod schema;
 
+/// `keygress suspend`, `revoke` and `resume`: the kill switch.
+pub mod stop;
+
+/// `keygress leases`: what was issued.
+pub mod leases;
+
+/// How commands speak to a running keygress.
+mod control;
+
 /// `keygress audit`: questions to an audit file.
 pub mod audit;
 
@@ -58,6 +67,14 @@ enum Command {
     Explain(explain::Args),
     /// Print the JSON Schema of a policy, or the reference of its keys.
     Schema(schema::Args),
+    /// Refuse what is named until it is resumed: new requests at once, running ones within a second.
+    Suspend(stop::Args),
+    /// The same, and have what was issued revoked at its issuer.
+    Revoke(stop::Args),
+    /// Let what was suspended or revoked go on.
+    Resume(stop::Resume),
+    /// List what was issued and has not ended.
+    Leases(leases::Args),
     /// Ask an audit file.
     Audit(audit::Args),
     /// Measure keygress on this machine, with its own client, upstream and issuer; or load-test a policy of yours.
@@ -83,6 +100,10 @@ pub fn run() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Suspend(args) => stop::suspend(&args),
+        Command::Revoke(args) => stop::revoke(&args),
+        Command::Resume(args) => stop::resume(&args),
+        Command::Leases(args) => leases::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

@@ -33,6 +33,7 @@ use crate::forward::Connector;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reload::{self, Live, Progress, Reloader, Sources};
+use crate::stops::Stops;
 
 /// Arguments of `keygress serve`.
 #[derive(Debug, clap::Args)]
@@ -137,6 +138,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         live: Arc::new(Live::new(policy)),
         callers: Callers::new(proofs(&settings)?),
         credentials: Credentials::new(Handle::current(), audit.clone(), metrics.clone(), Arc::clone(&roots)),
+        stops: Stops::default(),
         limits: Limits::default(),
         connector: Connector::new(roots, settings.pins.clone()),
         audit,
@@ -261,6 +263,7 @@ fn pod(kubernetes: &Kubernetes) -> anyhow::Result<Pod> {
 async fn adopt(shared: Arc<Shared>, mut progress: watch::Receiver<Progress>, adopted: Arc<AtomicBool>) {
     loop {
         let snapshot = shared.live.load();
+        shared.stops.review();
         let mut adopting = pin!(shared.credentials.adopt(&snapshot.policy));
         let mut is_done = false;
         while shared.live.load().generation == snapshot.generation {

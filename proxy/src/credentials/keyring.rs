@@ -230,6 +230,14 @@ impl Credentials {
         }
     }
 
+    pub(super) fn slots(&self) -> Vec<Arc<Slot>> {
+        self.table().slots.values().cloned().collect()
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -302,7 +310,13 @@ impl Table {
     }
 }
 
+/// Whether what was issued for one credential may be used for the other.
+#[must_use]
+pub fn is_same(one: &Credential, other: &Credential) -> bool {
+    definition(one) == definition(other)
+}
+
 /// What makes two credentials the same for a slot: name, source, injection and the last day. Owner and destinations are not among it.
-fn definition(credential: &Credential) -> Arc<str> {
+pub(super) fn definition(credential: &Credential) -> Arc<str> {
     format!("{} {:?} {:?} {:?}", credential.name, credential.source, credential.injection, credential.static_terms).into()
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use keygress_policy::material::Secret;
 use tokio::time::Instant;
 
@@ -24,6 +25,10 @@ pub(super) struct Lease {
     pub(super) credential: Arc<Credential>,
     /// For whom.
     pub(super) holder: Holder,
+    /// The rule whose request called for it first.
+    pub(super) rule: Option<Arc<str>>,
+    /// When it was issued.
+    pub(super) issued: Timestamp,
     /// Of the secret.
     pub(super) fingerprint: Arc<str>,
     /// When the issuer lets it end by itself; `None` where it does not.
@@ -46,6 +51,7 @@ impl Lease {
         let mut event = Event::new(kind);
         event.credential = Some(self.credential.name.shared());
         event.lease = Some(Arc::clone(&self.id));
+        event.rule.clone_from(&self.rule);
         event.fingerprint = Some(Arc::clone(&self.fingerprint));
         match &self.holder {
             Holder::Shared => {}

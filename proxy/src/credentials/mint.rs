@@ -33,7 +33,7 @@ pub(super) async fn mint(
     core: &Arc<Core>,
     credential: &Arc<Credential>,
     holder: &Holder,
-    current: &ArcSwapOption<Ready>,
+    (current, rule): (&ArcSwapOption<Ready>, Option<Arc<str>>),
     given_up: impl Future,
 ) -> Result<Minted, String> {
     let began = Instant::now();
@@ -60,6 +60,8 @@ pub(super) async fn mint(
         id: random_name(),
         credential: Arc::clone(credential),
         holder: holder.clone(),
+        rule,
+        issued: Timestamp::now(),
         fingerprint: Arc::clone(&fingerprint),
         expires: schedule.map(|schedule| schedule.ends_at),
         handle: handle.filter(|_| provider.revokes()),

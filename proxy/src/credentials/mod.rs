@@ -3,6 +3,9 @@
 /// All slots and leases of the process: which slot belongs to whom, and when it ends.
 mod keyring;
 
+/// What the kill switch does to slots and leases, and what leases there are.
+mod recall;
+
 /// One credential for one holder: the ready value and the single flight that fetches it.
 mod slot;
 
@@ -117,7 +120,8 @@ use crate::needles::Needles;
 
 use purpose::Purpose;
 
-pub use keyring::Credentials;
+pub use keyring::{Credentials, is_same};
+pub use recall::LeaseInForce;
 pub use slot::Slot;
 pub use tools::Tools;
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use keygress_policy::name::RuleName;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -48,6 +49,10 @@ struct State {
     backoff: Backoff,
     failure: Option<String>,
     invalidated: Option<Instant>,
+    /// How often everything was taken back: what was fetched before is not used.
+    recalls: u64,
+    /// The rule whose request called for a value first.
+    rule: Option<Arc<str>>,
 }
 
 /// The fetch under way: who joins awaits its landing.
@@ -189,6 +194,35 @@ impl Slot {
         self.given_up.send_replace(self.credential.source.provider().may_be_dropped());
     }
 
+    /// Names the rule for which a value is about to be asked; the first one stays.
+    pub fn called_for_by(&self, rule: &RuleName) {
+        self.lock().rule.get_or_insert_with(|| rule.shared());
+    }
+
+    /// Of which credential.
+    pub(super) fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// For whom.
+    pub(super) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// The leases that have not ended.
+    pub(super) fn leases(&self) -> Vec<Arc<Lease>> {
+        self.lock().leases.iter().map(|held| Arc::clone(&held.lease)).collect()
+    }
+
+    /// Takes everything back: from here on the slot holds nothing, and what a fetch under way brings is not used.
+    pub(super) fn recall(&self) -> Vec<Arc<Lease>> {
+        let mut state = self.lock();
+        state.recalls += 1;
+        self.ready.store(None);
+        let held = state.leases.drain(..);
+        held.inspect(|held| held.keeper.iter().for_each(AbortHandle::abort)).map(|held| held.lease).collect()
+    }
+
     /// The leases of an ended slot.
     pub(super) fn give_up(&self) -> Vec<Arc<Lease>> {
         self.lock().leases.drain(..).map(|held| held.lease).collect()
@@ -284,11 +318,12 @@ impl Slot {
     fn launch(self: &Arc<Self>, state: &mut State) -> Flight {
         let (landed, landing) = watch::channel(None);
         let slot = Arc::clone(self);
+        let (recalls, rule) = (state.recalls, state.rule.clone());
         self.core.runtime.spawn(async move {
             let mut given_up = slot.given_up.subscribe();
             let given_up = given_up.wait_for(|given_up| *given_up);
-            let minted = mint(&slot.core, &slot.credential, &slot.holder, &slot.ready, given_up).await;
-            let result = slot.land(minted);
+            let minted = mint(&slot.core, &slot.credential, &slot.holder, (&slot.ready, rule), given_up).await;
+            let result = slot.land(minted, recalls);
             landed.send_replace(Some(result));
         });
         let flight = Flight(landing);
@@ -296,9 +331,17 @@ impl Slot {
         flight
     }
 
-    fn land(self: &Arc<Self>, minted: Result<Minted, String>) -> Result<(), Unavailable> {
+    fn land(self: &Arc<Self>, minted: Result<Minted, String>, recalls: u64) -> Result<(), Unavailable> {
         let mut state = self.lock();
         state.flight = None;
+        if let Ok(Minted::Fresh { lease, .. }) = &minted
+            && state.ended.is_none()
+            && state.recalls != recalls
+        {
+            let late = end_all(vec![Arc::clone(lease)], Arc::clone(&self.core), Instant::now() + REVOCATION_TIME);
+            self.core.in_background(late);
+            return Err(self.unavailable("it was revoked while it was fetched", Duration::ZERO));
+        }
         match minted {
             Ok(minted) => {
                 state.backoff.succeeded();
