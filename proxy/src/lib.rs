@@ -36,6 +36,9 @@ pub mod worker;
 /// A TCP stream that writes small pieces in one go.
 pub mod stream;
 
+/// A client certificate that a destination is shown.
+pub mod client_auth;
+
 /// Bodies, streamed both ways.
 pub mod body;
 
@@ -50,6 +53,9 @@ pub mod reload;
 
 /// How the process itself runs.
 pub mod config;
+
+/// What the process gives up.
+pub mod sandbox;
 
 /// Health, metrics and control.
 pub mod admin;

@@ -143,7 +143,9 @@ fn is_known(shared: &Shared, target: &Target) -> bool {
         Subject::Owner => policy.credentials().iter().any(|credential| credential.owner == target.name()),
         Subject::Workload => policy.has_workload(target.name()),
         Subject::Task => shared.callers.is_running(target.name()),
-        Subject::Host => policy.rules().iter().any(|rule| target.host().is_some_and(|host| rule.host.covers(host) || host.covers(&rule.host))),
+        Subject::Host => {
+            policy.rules().iter().any(|rule| target.host().is_some_and(|host| rule.host.covers(host) || host.covers(&rule.host)))
+        }
     }
 }
 

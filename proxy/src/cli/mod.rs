@@ -13,6 +13,12 @@ pub mod demo;
 /// `keygress serve`: the proxy.
 pub mod serve;
 
+/// `keygress doctor`: what holds on this machine.
+pub mod doctor;
+
+/// `keygress health`: whether `serve` is ready.
+pub mod health;
+
 /// `keygress run`: a proxy that lives as long as one command.
 pub mod run;
 
@@ -37,6 +43,12 @@ pub mod leases;
 /// How commands speak to a running keygress.
 mod control;
 
+/// `keygress presets`: what keygress knows of vendors' APIs.
+pub mod presets;
+
+/// `keygress seal`: secrets that may stand in a policy.
+pub mod seal;
+
 /// `keygress audit`: questions to an audit file.
 pub mod audit;
 
@@ -57,6 +69,10 @@ enum Command {
     Demo(demo::Args),
     /// Run the proxy: the sidecar of a pod, or the egress proxy of a host.
     Serve(Box<serve::Args>),
+    /// Show what is enforced on this machine and what is not, and send one request through the real data path.
+    Doctor(Box<doctor::Args>),
+    /// Ask a `serve` on this machine whether it is ready.
+    Health(health::Args),
     /// Run one command behind a proxy of its own; what was issued for it is revoked when it ends.
     Run(run::Args),
     /// Check a policy: every problem, each with its place and remedy.
@@ -75,6 +91,10 @@ enum Command {
     Resume(stop::Resume),
     /// List what was issued and has not ended.
     Leases(leases::Args),
+    /// List the presets: vendors' APIs, with where their keys go and what is refused there.
+    Presets(presets::Args),
+    /// Seal a secret to the proxy's key, so that it may stand in the policy.
+    Seal(seal::Args),
     /// Ask an audit file.
     Audit(audit::Args),
     /// Measure keygress on this machine, with its own client, upstream and issuer; or load-test a policy of yours.
@@ -95,6 +115,8 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(*args),
+        Command::Doctor(args) => doctor::run(*args),
+        Command::Health(args) => health::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
@@ -104,6 +126,8 @@ pub fn run() -> ExitCode {
         Command::Revoke(args) => stop::revoke(&args),
         Command::Resume(args) => stop::resume(&args),
         Command::Leases(args) => leases::run(&args),
+        Command::Presets(args) => presets::run(&args),
+        Command::Seal(args) => seal::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

@@ -120,10 +120,16 @@ fn told(answer: &Value) -> String {
     if let Some([revoked, dropped, failed]) = leases(answer) {
         lines.push(format!("  {} revoked at the issuer", counted(revoked, "lease")));
         if dropped > 0 {
-            lines.push(format!("  {} that the issuer cannot revoke: refused here, rotate them where they come from", counted(dropped, "lease")));
+            lines.push(format!(
+                "  {} that the issuer cannot revoke: refused here, rotate them where they come from",
+                counted(dropped, "lease")
+            ));
         }
         if failed > 0 {
-            lines.push(format!("  {} that the issuer did not revoke: refused here, and tried again until they expire", counted(failed, "lease")));
+            lines.push(format!(
+                "  {} that the issuer did not revoke: refused here, and tried again until they expire",
+                counted(failed, "lease")
+            ));
         }
     }
     if answer.get("known") == Some(&Value::Bool(false)) {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::lease::{Lease, REVOCATION_TIME, end_all};
 use super::{Credentials, Ended, Slot};
-use crate::stops::{Subject, Target};
+use crate::stops::Target;
 
 /// A lease as people see it: names and times, no secret.
 #[derive(Clone, Debug, Serialize)]
@@ -56,27 +56,6 @@ impl Credentials {
         let mut leases: Vec<_> = self.slots().iter().flat_map(|slot| slot.leases()).map(|lease| LeaseInForce::of(&lease)).collect();
         leases.sort_by(|one, other| (&one.credential, &one.issued, &one.lease).cmp(&(&other.credential, &other.issued, &other.lease)));
         leases
-    }
-}
-
-impl Slot {
-    /// Whether a stop of this target takes back what the slot holds.
-    fn is_for(&self, target: &Target) -> bool {
-        let credential = self.credential();
-        let (task, workload) = self.holder().parts();
-        match target.subject() {
-            Subject::Credential => credential.name.as_str() == target.name(),
-            Subject::Owner => credential.owner == target.name(),
-            Subject::Task => task == Some(target.name()),
-            Subject::Workload => workload == Some(target.name()),
-            Subject::Host => {
-                target.host().is_some_and(|host| credential.only_to.iter().any(|own| own.covers(host) || host.covers(own)))
-            }
-        }
-    }
-
-    fn is_kept_ready(&self) -> bool {
-        self.credential().source.is_static()
     }
 }
 

@@ -1,10 +1,12 @@
+/// What is asked of a slot from outside a request: whose it is, what it holds, and that it gives it back.
+mod inside;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use keygress_policy::name::RuleName;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -192,35 +194,6 @@ impl Slot {
         }
         // What must be kept or revoked is awaited; anything else is not even wanted.
         self.given_up.send_replace(self.credential.source.provider().may_be_dropped());
-    }
-
-    /// Names the rule for which a value is about to be asked; the first one stays.
-    pub fn called_for_by(&self, rule: &RuleName) {
-        self.lock().rule.get_or_insert_with(|| rule.shared());
-    }
-
-    /// Of which credential.
-    pub(super) fn credential(&self) -> &Credential {
-        &self.credential
-    }
-
-    /// For whom.
-    pub(super) fn holder(&self) -> &Holder {
-        &self.holder
-    }
-
-    /// The leases that have not ended.
-    pub(super) fn leases(&self) -> Vec<Arc<Lease>> {
-        self.lock().leases.iter().map(|held| Arc::clone(&held.lease)).collect()
-    }
-
-    /// Takes everything back: from here on the slot holds nothing, and what a fetch under way brings is not used.
-    pub(super) fn recall(&self) -> Vec<Arc<Lease>> {
-        let mut state = self.lock();
-        state.recalls += 1;
-        self.ready.store(None);
-        let held = state.leases.drain(..);
-        held.inspect(|held| held.keeper.iter().for_each(AbortHandle::abort)).map(|held| held.lease).collect()
     }
 
     /// The leases of an ended slot.

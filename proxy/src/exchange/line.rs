@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use keygress_policy::compile::Lineage;
 use keygress_policy::destination::Host;
-use keygress_policy::{Rule, Source as _};
 use keygress_policy::material::Secret;
 use keygress_policy::workload::{Caller, Holder, Workloads};
+use keygress_policy::{Rule, Source as _};
 
 use crate::Credential;
 use crate::accept::authority::Authority;
@@ -100,6 +101,7 @@ pub struct Sight {
     names: Rc<[Arc<str>]>,
     /// The name of the first, for the record.
     pub workload: Option<Arc<str>>,
+    lineage: Option<Lineage>,
     /// Its identity: what is held for it is used for nobody else.
     pub holder: Holder,
     slots: RefCell<Vec<(usize, Arc<Slot>)>>,
@@ -202,8 +204,18 @@ impl Line {
             (None, None, Some(process)) => Holder::Workload(format!("uid {}", process.uid).into()),
             (None, None, None) => Holder::Workload("any".into()),
         };
-        let (slots, shelves) = (RefCell::default(), RefCell::default());
-        Sight { generation: snapshot.generation, task, workloads, names, workload, holder, slots, shelves }
+        let lineage = snapshot.policy.workload_lineage(&workloads);
+        Sight {
+            generation: snapshot.generation,
+            task,
+            workloads,
+            names,
+            workload,
+            lineage,
+            holder,
+            slots: RefCell::default(),
+            shelves: RefCell::default(),
+        }
     }
 }
 
@@ -239,18 +251,19 @@ impl Sight {
     ///
     /// # Errors
     /// As [`Pool::shelf`].
-    pub fn shelf(&self, pool: &Pool, rule: usize, target: &Target<'_>) -> Result<Rc<Shelf>, Refusal> {
+    pub fn shelf(&self, pool: &Pool, rule: Lineage, target: &Target<'_>) -> Result<Rc<Shelf>, Refusal> {
         if let Some(shelf) = self.shelves.borrow().iter().find(|shelf| shelf.is_for(rule, target)) {
             return Ok(Rc::clone(shelf));
         }
         let key = Key {
-            generation: self.generation,
             rule,
             holder: self.holder.clone(),
+            workload: self.lineage,
             scheme: target.scheme,
             host: target.host.clone(),
             port: target.port,
             http1_only: target.http1_only,
+            client_auth: target.client_auth.cloned(),
         };
         let shelf = pool.shelf(key)?;
         let mut known = self.shelves.borrow_mut();
