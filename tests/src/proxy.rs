@@ -108,10 +108,12 @@ impl Proxy {
     /// # Errors
     /// Where nobody answers in JSON.
     pub fn control(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value)> {
-        let body = body.to_string();
-        let mut stream = UnixStream::connect(&self.admin)?;
+        // What only reads has no body: it is answered without waiting for one.
+        let body = if method == "GET" { String::new() } else { body.to_string() };
         let length = body.len();
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")?;
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        let mut stream = UnixStream::connect(&self.admin)?;
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;

@@ -10,6 +10,7 @@ use super::order::{self, refused};
 use super::{Answer, json_answer};
 use crate::audit::{Event, Kind};
 use crate::exchange::Shared;
+use crate::state::{Row, Stopped};
 use crate::stops::{Measure, Order, Subject, Target};
 
 /// What is to be stopped, or may go on: exactly one name, and why.
@@ -75,10 +76,11 @@ pub(super) async fn put(shared: &Shared, measure: Measure, uid: u32, body: Incom
         return json_answer(StatusCode::INSUFFICIENT_STORAGE, &json!({ "error": why }));
     }
     let ended = revoke(shared, &order);
-    let recorded = record(shared, Kind::Stopped, &order, order.describe());
+    let recorded = record(shared, Kind::Stopped, &order, order.describe(), Row::Stopped(Stopped::from(&order)));
     let (ended, recorded) = tokio::join!(ended, recorded);
     let mut answer = described(&order);
     answer["known"] = json!(is_known(shared, &order.target));
+    answer["survives_restart"] = json!(shared.ledger.is_some());
     if let Some(ended) = ended {
         answer["leases"] = json!({ "revoked": ended.revoked, "dropped": ended.dropped, "failed": ended.failed });
     }
@@ -99,7 +101,8 @@ pub(super) async fn lift(shared: &Shared, uid: u32, body: Incoming) -> Answer {
         return json_answer(StatusCode::NOT_FOUND, &json!({ "error": format!("{target} is not stopped") }));
     };
     // The other way round than a stop: on record first, as nothing may go on that cannot be recorded.
-    let recorded = record(shared, Kind::Resumed, &order, format!("{target} was resumed by uid {uid}")).await;
+    let row = Row::Resumed { subject: target.subject(), name: target.name().to_owned() };
+    let recorded = record(shared, Kind::Resumed, &order, format!("{target} was resumed by uid {uid}"), row).await;
     if recorded.is_ok() {
         shared.stops.lift(&target);
         shared.credentials.refill();
@@ -121,7 +124,8 @@ fn revoke(shared: &Shared, order: &Order) -> impl Future<Output = Option<crate::
     }
 }
 
-async fn record(shared: &Shared, kind: Kind, order: &Order, message: String) -> Result<(), String> {
+/// On the disk when it returns: in the audit, and in the ledger where there is one.
+async fn record(shared: &Shared, kind: Kind, order: &Order, message: String, row: Row) -> Result<(), String> {
     let target = &order.target;
     let named = |subject| (target.subject() == subject).then(|| target.shared());
     let event = Event {
@@ -132,7 +136,14 @@ async fn record(shared: &Shared, kind: Kind, order: &Order, message: String) -> 
         message: Some(message.into()),
         ..Event::new(kind)
     };
-    shared.audit.durable(event).await.map_err(|error| format!("the audit cannot record it: {error}"))
+    let keep = async {
+        match &shared.ledger {
+            Some(ledger) => ledger.write(row).await.map_err(|error| format!("the ledger cannot keep it: {error}")),
+            None => Ok(()),
+        }
+    };
+    let (kept, recorded) = tokio::join!(keep, shared.audit.durable(event));
+    kept.and(recorded.map_err(|error| format!("the audit cannot record it: {error}")))
 }
 
 /// Whether the target is anything that keygress knows now. A stop of something else waits for it.

@@ -135,6 +135,9 @@ fn told(answer: &Value) -> String {
     if answer.get("known") == Some(&Value::Bool(false)) {
         lines.push("  nothing that keygress knows now has this name: check its spelling".to_owned());
     }
+    if answer.get("survives_restart") == Some(&Value::Bool(false)) {
+        lines.push("  until this process ends: it has no state folder (`serve --state`)".to_owned());
+    }
     if answer.get("error").is_some() {
         lines.push(format!("  not on record: {}", text(answer, "error")));
     }
@@ -172,10 +175,11 @@ mod tests {
           1 lease that the issuer cannot revoke: refused here, rotate them where they come from
           1 lease that the issuer did not revoke: refused here, and tried again until they expire
         ");
-        let answer = json!({ "measure": "suspended", "subject": "host", "name": "a.test", "known": false, "error": "the audit is closed" });
+        let answer = json!({ "measure": "suspended", "subject": "host", "name": "a.test", "known": false, "survives_restart": false, "error": "the audit is closed" });
         insta::assert_snapshot!(told(&answer), @r"
         suspended: host `a.test`, in force
           nothing that keygress knows now has this name: check its spelling
+          until this process ends: it has no state folder (`serve --state`)
           not on record: the audit is closed
         ");
     }

@@ -71,6 +71,7 @@ impl Lease {
             event.code = Some("not_revocable");
             event.message = Some("the issuer cannot revoke it: it is refused here from now on".into());
             core.record(event).await;
+            core.forget(self, "not_revocable");
             return End::Dropped;
         };
         let result = tokio::time::timeout_at(deadline, self.try_to_revoke(core, handle)).await;
@@ -79,6 +80,7 @@ impl Lease {
         match result {
             Ok(()) => {
                 core.record(self.event(Kind::Revoked)).await;
+                core.forget(self, "revoked");
                 End::Revoked
             }
             Err(reason) => {
@@ -115,10 +117,12 @@ impl Lease {
             backoff.failed(Instant::now());
             tokio::time::sleep(backoff.rest(Instant::now())).await;
             if Instant::now() >= expires {
+                core.forget(&self, "expired");
                 return core.audit.record(self.event(Kind::Expired));
             }
             if self.credential.source.provider().revoke(&core.tools, handle).await.is_ok() {
                 core.metrics.revocation(true);
+                core.forget(&self, "revoked");
                 return core.record(self.event(Kind::Revoked)).await;
             }
         }

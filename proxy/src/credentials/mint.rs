@@ -72,8 +72,10 @@ pub(super) async fn mint(
     });
     let mut issued = lease.event(Kind::Issued);
     issued.expires_in = lifetime.map(|lifetime| lifetime.as_secs());
-    let recorded = core.audit.durable(issued).await.map_err(|_| "the audit cannot record that it was issued".to_owned());
-    match recorded.and(rendered) {
+    // Both on the disk before the first use.
+    let (kept, recorded) = tokio::join!(core.keep(&lease), core.audit.durable(issued));
+    let recorded = recorded.map_err(|_| "the audit cannot record that it was issued".to_owned());
+    match kept.and(recorded).and(rendered) {
         Ok((rendered, certified)) => {
             let expires = schedule.map(|schedule| schedule.usable_until.into_std());
             let needles = Needles::compile(rendered.needles());

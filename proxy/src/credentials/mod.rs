@@ -9,6 +9,9 @@ mod keyring;
 /// What the kill switch does to slots and leases, and what leases there are.
 mod recall;
 
+/// What of a lease outlives the process, and what becomes of those that an earlier one left.
+mod kept;
+
 /// One credential for one holder: the ready value and the single flight that fetches it.
 mod slot;
 

@@ -262,6 +262,7 @@ impl Slot {
     pub(super) fn expire(&self, lease: &Lease) {
         if self.lock().take_lease(&lease.id).is_some() {
             self.core.audit.record(lease.event(Kind::Expired));
+            self.core.forget(lease, "expired");
         }
     }
 
@@ -346,6 +347,7 @@ impl Slot {
                 old.keeper.iter().for_each(AbortHandle::abort);
                 let mut event = old.lease.event(Kind::Expired);
                 event.code = Some("superseded");
+                self.core.forget(&old.lease, "superseded");
                 self.core.audit.record(event);
             }
         }

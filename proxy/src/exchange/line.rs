@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
 use crate::reload::{Live, Snapshot};
+use crate::state::Ledger;
 use crate::stops::{Concern, Stops, Tie, Ties};
 use crate::worker::Counted;
 
@@ -36,6 +37,8 @@ pub struct Shared {
     pub credentials: Credentials,
     /// What was suspended or revoked by hand.
     pub stops: Stops,
+    /// Where what outlives the process is kept.
+    pub ledger: Option<Ledger>,
     /// Rate counters.
     pub limits: Limits,
     /// The audit.

@@ -37,6 +37,9 @@ mod git;
 /// A short-lived credential, from mint to revocation.
 mod issuer;
 
+/// A keygress that is killed, and the one after it.
+mod ledger;
+
 /// What is suspended or revoked by hand stops at once, also where it runs.
 mod stops;
 
