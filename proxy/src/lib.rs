@@ -6,6 +6,9 @@ pub mod exchange;
 /// 1 · Connections in: forward, CONNECT, intercept, route, unix.
 pub mod accept;
 
+/// 1 · Whether a worker takes a request, or has too many.
+pub mod admission;
+
 /// 2 · Who is calling: one file per proof.
 pub mod caller;
 
@@ -38,6 +41,9 @@ pub mod worker;
 
 /// A TCP stream that writes small pieces in one go.
 pub mod stream;
+
+/// What SDKs are given that ask for their own credentials.
+pub mod stand_ins;
 
 /// A client certificate that a destination is shown.
 pub mod client_auth;

@@ -53,12 +53,20 @@ impl Proxy {
     /// # Errors
     /// What is wrong with the policy, among others.
     pub fn start(site: &Site, policy: &str) -> Result<Self> {
+        Self::start_with(site, policy, |_| {})
+    }
+
+    /// The same, with other settings where these are changed.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn start_with(site: &Site, policy: &str, change: impl FnOnce(&mut Settings)) -> Result<Self> {
         let folder = site.folder();
         let path = site.write("policy.yaml", policy)?;
         let (sink, lines) = channel();
         let (socket, ca) = (folder.join("callers.sock"), folder.join("keygress-ca.pem"));
         let admin = folder.join("admin.sock");
-        let settings = Settings {
+        let mut settings = Settings {
             policy: vec![path.clone()],
             tcp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
             unix: vec![socket.clone()],
@@ -71,6 +79,7 @@ impl Proxy {
             pins: pins(policy)?,
             ..Settings::default()
         };
+        change(&mut settings);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let running = runtime.block_on(serve::start(settings))?;
         let address = *running.tcp.first().context("no listener")?;
@@ -143,6 +152,24 @@ impl Proxy {
     /// Where a line is no JSON.
     pub fn records(&self) -> Result<Vec<Value>> {
         self.record_lines().iter().map(|line| serde_json::from_str(line).with_context(|| line.clone())).collect()
+    }
+
+    /// Waits until the records so far are like this, at most 20 s. Whether they are.
+    #[must_use]
+    pub fn records_once(&self, like_this: impl Fn(&[Value]) -> bool) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.records() {
+                Ok(records) if like_this(&records) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+            let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+            match audit.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => audit.read.push(line),
+                Err(_) => return false,
+            }
+        }
     }
 
     /// The lines of the audit so far.

@@ -17,6 +17,9 @@ use tokio::sync::watch;
 /// What a request must be before anything is asked of the policy.
 pub mod gate;
 
+/// The reserved routes at which SDKs ask for their own credentials.
+mod stand_in;
+
 /// HTTP on a connection, and the ways from one to the next.
 mod serve;
 
@@ -32,6 +35,7 @@ mod connect;
 /// The local certificate authority that mints leaves for interception.
 pub mod authority;
 
+use crate::admission::Admission;
 use crate::caller::{Peer, RunningTask};
 use crate::exchange::{Line, Way, Worker};
 use crate::forward::Pool;
@@ -57,6 +61,8 @@ pub struct Listen {
     pub unix: Vec<PathBuf>,
     /// Worker threads, one runtime each; at least one.
     pub workers: usize,
+    /// How long what is ready may wait for its turn on a worker before requests are refused. Zero: as long as it takes.
+    pub overload_delay: Duration,
     /// The task to which everything on these listeners belongs: for clients that cannot send a token.
     pub task: Option<Arc<RunningTask>>,
 }
@@ -81,6 +87,7 @@ pub struct Opened {
     doors: Vec<Doors>,
     tcp: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
+    overload_delay: Duration,
 }
 
 /// Opens the listeners: what is done before the process gives up opening any.
@@ -106,7 +113,7 @@ pub fn open(listen: &Listen) -> io::Result<Opened> {
             door.unix.push(listener.try_clone()?);
         }
     }
-    Ok(Opened { doors, tcp: bound, unix: listen.unix.clone() })
+    Ok(Opened { doors, tcp: bound, unix: listen.unix.clone(), overload_delay: listen.overload_delay })
 }
 
 /// Opens the listeners and starts the workers.
@@ -122,7 +129,7 @@ pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
 /// # Errors
 /// Where a thread cannot be started.
 pub fn begin(shared: &Arc<Shared>, opened: Opened, task: Option<Arc<RunningTask>>) -> io::Result<Accepting> {
-    let Opened { doors, tcp, unix } = opened;
+    let Opened { doors, tcp, unix, overload_delay } = opened;
     tcp.iter().for_each(|address| shared.connector.is_own(*address));
     let (closing, closes) = watch::channel(None);
     let workers = doors
@@ -130,7 +137,7 @@ pub fn begin(shared: &Arc<Shared>, opened: Opened, task: Option<Arc<RunningTask>
         .enumerate()
         .map(|(number, door)| {
             let (shared, closes, task) = (shared.clone(), closes.clone(), task.clone());
-            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task))
+            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task, overload_delay))
         })
         .collect::<io::Result<_>>()?;
     Ok(Accepting { tcp, unix, closing, workers })
@@ -172,7 +179,13 @@ fn bind_unix(path: &PathBuf) -> io::Result<std::os::unix::net::UnixListener> {
     Ok(listener)
 }
 
-fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instant>>, task: Option<Arc<RunningTask>>) {
+fn work(
+    shared: Arc<Shared>,
+    doors: Doors,
+    closes: watch::Receiver<Option<Instant>>,
+    task: Option<Arc<RunningTask>>,
+    overload_delay: Duration,
+) {
     // One thread drives it and everything it spawns: no set of local tasks beside the runtime's own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
@@ -182,7 +195,8 @@ fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instan
         }
     };
     runtime.block_on(async move {
-        let worker = Rc::new(Worker { shared, pool: Pool::default(), ties: Rc::default() });
+        let admission = Admission::watching(overload_delay);
+        let worker = Rc::new(Worker { shared, pool: Pool::default(), ties: Rc::default(), admission });
         tokio::task::spawn_local(Rc::clone(&worker).keep_reviewing());
         let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
         for listener in doors.tcp {
@@ -212,6 +226,13 @@ struct Entrance {
 }
 
 impl Entrance {
+    /// Lets what is ready go before the next connection where the worker has too much to do: what comes waits outside meanwhile.
+    async fn pace(&self) {
+        if self.worker.admission.is_full() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Looks after the pool until the process closes, then waits for what runs, no longer than the grace.
     async fn until_closed(&self) {
         let mut closes = self.closes.clone();
@@ -273,6 +294,7 @@ async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
                     if let Some(admitted) = entrance.admit(&Peer::Tcp { peer, local }) {
                         spawn(entrance.clone(), admitted, Tcp(stream));
                     }
+                    entrance.pace().await;
                 }
                 Err(error) => rest(&error).await,
             },
@@ -290,6 +312,7 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
                     if let Some(admitted) = entrance.admit(&Peer::Unix(&stream)) {
                         spawn(entrance.clone(), admitted, stream);
                     }
+                    entrance.pace().await;
                 }
                 Err(error) => rest(&error).await,
             },

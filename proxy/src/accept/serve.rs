@@ -16,10 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::pace::{self, Heads, Paced};
-use super::{connect, gate};
+use super::{connect, gate, stand_in};
 use crate::body::Body;
 use crate::caller::{RunningTask, Unproven};
 use crate::exchange::{Line, exchange};
+use crate::refusal::{Code, Refusal};
 use crate::worker::{LocalExecutor, Pace, Serving};
 
 /// How long a connection that is refused for want of places may take to ask: it holds a descriptor.
@@ -67,10 +68,17 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
         async move {
             let serving = pace.serving();
             let is_connect = request.method() == Method::CONNECT;
-            let response = if is_connect {
+            let response = if line.worker.admission.refuses() {
+                overloaded(&line, is_connect).await
+            } else if is_connect {
                 Box::pin(connect::answer(line, door, request, closes)).await
             } else {
-                exchange(&line, gate::read(&line, door, request)).await
+                let asked = match stand_in::answer(&line, &door, &request) {
+                    None => gate::read(&line, door, request),
+                    Some(Ok(response)) => return Ok(paced(response, is_connect, &pace, serving)),
+                    Some(Err(refusal)) => Err(refusal),
+                };
+                exchange(&line, asked).await
             };
             Ok::<_, Infallible>(paced(response, is_connect, &pace, serving))
         }
@@ -102,7 +110,7 @@ pub(super) async fn intercepted(
     let service = service_fn(|request: Request<Incoming>| {
         let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
         let is_h2_head = is_h2 && request.method() == Method::HEAD;
-        let asked = gate::read_bound(&line, &bound, request);
+        let asked = if line.worker.admission.refuses() { Err(overload()) } else { gate::read_bound(&line, &bound, request) };
         async move {
             let mut response = exchange(&line, asked).await;
             if is_h2_head {
@@ -131,6 +139,20 @@ pub(super) async fn intercepted(
             }
         }
     }
+}
+
+/// Refuses before anything is read: that is what makes it cheap.
+async fn overloaded(line: &Line, is_connect: bool) -> Response<Body> {
+    let mut response = exchange(line, Err(overload())).await;
+    if is_connect {
+        // RFC 9931: what follows a refused CONNECT is never read as a request.
+        response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn overload() -> Refusal {
+    Refusal::new(Code::Overloaded, "what is ready waits too long for its turn").retry_after(Some(1))
 }
 
 /// Binds the pace to the response: its connection rests when the body is through, or never again where it became a tunnel.

@@ -30,6 +30,9 @@ mod lease;
 /// A name for a secret that tells nothing about it.
 mod fingerprint;
 
+/// A placeholder as its application holds it.
+mod held;
+
 /// For what a provider fetches.
 mod purpose;
 
@@ -166,6 +169,7 @@ use provider::{Fetched, Provider, Work};
 use purpose::Purpose;
 
 pub use fingerprint::nonce;
+pub use held::held_text;
 pub use keyring::{Credentials, is_same};
 pub use programs::Programs;
 pub use recall::LeaseInForce;

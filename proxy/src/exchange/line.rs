@@ -12,6 +12,7 @@ use keygress_policy::{Rule, Source as _};
 
 use crate::Credential;
 use crate::accept::authority::Authority;
+use crate::admission::Admission;
 use crate::audit::Audit;
 use crate::caller::{Callers, RunningTask};
 use crate::credentials::{Credentials, Slot};
@@ -59,6 +60,8 @@ pub struct Worker {
     pub pool: Pool,
     /// What runs on this worker.
     pub ties: Rc<Ties>,
+    /// Whether it takes more.
+    pub admission: Rc<Admission>,
 }
 
 /// By which way a request came in.

@@ -67,6 +67,9 @@ mod mutual_tls;
 /// Tokens that are bound to a key.
 mod dpop;
 
+/// SDKs that find their own credentials.
+mod stand_ins;
+
 /// Requests whose answer is a credential.
 mod minting;
 
@@ -75,6 +78,12 @@ mod aws;
 
 /// The policy is replaced while it is used.
 mod reload;
+
+/// More than a worker can do.
+mod overload;
+
+/// The policy is replaced again and again under load.
+mod flips;
 
 /// What goes wrong outside.
 mod bad_input;
