@@ -70,7 +70,7 @@ impl Admin {
         if !matches!(path, "/healthz" | "/readyz" | "/metrics") {
             return None;
         }
-        if let Err(wrong) = takes(request, &["GET", "HEAD"]) {
+        if let Some(wrong) = wrong_method(request, &["GET", "HEAD"]) {
             return Some(wrong);
         }
         Some(match path {
@@ -86,7 +86,7 @@ impl Admin {
             "/reload" | "/suspend" | "/revoke" | "/resume" => &["POST"],
             _ => return not_found(),
         };
-        if let Err(wrong) = takes(&request, methods) {
+        if let Some(wrong) = wrong_method(&request, methods) {
             return wrong;
         }
         let (head, body) = request.into_parts();
@@ -144,16 +144,15 @@ fn not_found() -> Answer {
     json_answer(StatusCode::NOT_FOUND, &json!({ "error": "no such endpoint" }))
 }
 
-/// # Errors
 /// The answer to a method that the endpoint does not take.
-fn takes<B>(request: &Request<B>, methods: &[&str]) -> Result<(), Answer> {
+fn wrong_method<B>(request: &Request<B>, methods: &[&str]) -> Option<Answer> {
     if methods.iter().any(|method| request.method() == method) {
-        return Ok(());
+        return None;
     }
     let methods = methods.join(", ");
     let mut answer = json_answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": format!("this endpoint takes {methods}") }));
     answer.headers_mut().extend(HeaderValue::try_from(methods).map(|methods| (ALLOW, methods)));
-    Err(answer)
+    Some(answer)
 }
 
 fn json_answer(status: StatusCode, value: &Value) -> Answer {

@@ -4,7 +4,7 @@ use http::StatusCode;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::order::{self, refused};
 use super::{Answer, json_answer};
@@ -79,10 +79,11 @@ pub(super) async fn put(shared: &Shared, measure: Measure, uid: u32, body: Incom
     let recorded = record(shared, Kind::Stopped, &order, order.describe(), Row::Stopped(Stopped::from(&order)));
     let (ended, recorded) = tokio::join!(ended, recorded);
     let mut answer = described(&order);
-    answer["known"] = json!(is_known(shared, &order.target));
-    answer["survives_restart"] = json!(shared.ledger.is_some());
+    answer.insert("known".to_owned(), is_known(shared, &order.target).into());
+    answer.insert("survives_restart".to_owned(), shared.ledger.is_some().into());
     if let Some(ended) = ended {
-        answer["leases"] = json!({ "revoked": ended.revoked, "dropped": ended.dropped, "failed": ended.failed });
+        let leases = json!({ "revoked": ended.revoked, "dropped": ended.dropped, "failed": ended.failed });
+        answer.insert("leases".to_owned(), leases);
     }
     answered(answer, recorded)
 }
@@ -160,19 +161,24 @@ fn is_known(shared: &Shared, target: &Target) -> bool {
     }
 }
 
-fn described(order: &Order) -> Value {
-    json!({
-        "measure": order.measure, "subject": order.target.subject(), "name": order.target.name(),
-        "since": format!("{:.0}", order.since), "by": *order.by, "reason": order.reason.as_deref(),
-    })
+fn described(order: &Order) -> Map<String, Value> {
+    let fields = [
+        ("measure", order.measure.as_str().into()),
+        ("subject", order.target.subject().as_str().into()),
+        ("name", order.target.name().into()),
+        ("since", format!("{:.0}", order.since).into()),
+        ("by", (*order.by).into()),
+        ("reason", order.reason.as_deref().into()),
+    ];
+    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-fn answered(mut answer: Value, recorded: Result<(), String>) -> Answer {
+fn answered(mut answer: Map<String, Value>, recorded: Result<(), String>) -> Answer {
     match recorded {
-        Ok(()) => json_answer(StatusCode::OK, &answer),
+        Ok(()) => json_answer(StatusCode::OK, &Value::Object(answer)),
         Err(why) => {
-            answer["error"] = json!(why);
-            json_answer(StatusCode::SERVICE_UNAVAILABLE, &answer)
+            answer.insert("error".to_owned(), why.into());
+            json_answer(StatusCode::SERVICE_UNAVAILABLE, &Value::Object(answer))
         }
     }
 }

@@ -176,8 +176,10 @@ impl Writer {
                 (Err(_), Some(_)) => {}
                 (Err(_), None) => self.unwritten.push(row),
             }
-            let told =
-                outcome.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), format!("the ledger takes no rows: {error}")));
+            let told = match &outcome {
+                Ok(()) => Ok(()),
+                Err(error) => Err(io::Error::new(error.kind(), format!("the ledger takes no rows: {error}"))),
+            };
             // Whoever stopped waiting was told so by its timeout.
             drop(done.map(|done| done.send(told)));
         }
