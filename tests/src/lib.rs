@@ -17,3 +17,6 @@ pub mod client;
 
 /// A child process that ends with its handle, and its lines.
 pub mod process;
+
+/// Attacks, by every way in, and the oracle that finds a secret again.
+pub mod attack;

@@ -10,6 +10,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use keygress_policy::destination::Host;
 use rustls::server::Acceptor;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 
@@ -22,6 +23,9 @@ use crate::stops::Tie;
 
 /// How long a caller may take for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The first byte of every ClientHello: a record of the handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
 
 /// Answers a `CONNECT`; what follows runs beside the connection's own task.
 pub(super) async fn answer(line: Rc<Line>, door: Door, mut request: Request<Incoming>, closes: Closes) -> Response<Body> {
@@ -55,8 +59,17 @@ async fn intercept(outer: &Rc<Line>, bound: Bound, caller: Upgraded, closes: Clo
     let line = Line::new(outer.worker.clone(), Way::Intercept, outer.proven.clone());
     let line = Rc::new(line.counting(outer.counted()));
     let handshake = async {
-        // Anything but a ClientHello ends here.
-        let start = LazyConfigAcceptor::new(Acceptor::default(), TokioIo::new(caller)).await.ok()?;
+        // Anything but a ClientHello ends here: what is no TLS with its first byte, which would else wait for a record to be whole.
+        let mut caller = TokioIo::new(caller);
+        let first = caller.read_u8().await.ok()?;
+        if first != HANDSHAKE {
+            let refusal = Refusal::new(Code::BadRequest, "what follows the CONNECT is not TLS");
+            let _on_record = exchange(&line, Err(refusal)).await;
+            return None;
+        }
+        let mut acceptor = Acceptor::default();
+        acceptor.read_tls(&mut [first].as_slice()).ok()?;
+        let start = LazyConfigAcceptor::new(acceptor, caller).await.ok()?;
         if !names(&bound.host, start.client_hello().server_name()) {
             let refusal = Refusal::new(Code::Misdirected, "the TLS server name is not the host that CONNECT named");
             let _on_record = exchange(&line, Err(refusal)).await;

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Uri, Version, header};
 use hyper::body::Incoming;
 use keygress_policy::destination::{self, Host, Scheme};
 
-use super::serve::{Bound, Door, Shut};
+use super::serve::{Bound, Door, HEAD_MAX, Shut};
 use crate::caller::{RunningTask, Unproven};
 use crate::exchange::{Asked, AskedConnect, Line};
 use crate::refusal::{Code, Refusal};
@@ -146,6 +146,10 @@ fn sound(head: &Parts) -> Result<(), Refusal> {
         } else {
             bad("the request target is not a path")
         });
+    }
+    // hyper bounds its buffer, of which one read may fill more than its limit.
+    if head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > HEAD_MAX {
+        return Err(bad("the head is larger than 32 KiB"));
     }
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {

@@ -112,10 +112,11 @@ impl Flags {
         let file = self.config.as_deref().map(ProxyFile::read).transpose()?.unwrap_or_default();
         let unix = first_given(self.unix, file.listen.unix);
         let mut tcp = first_given(self.listen, file.listen.tcp);
-        if tcp.is_empty() && unix.is_empty() {
+        if tcp.is_empty() && unix.is_empty() && !has_inherited() {
             tcp.extend(DEFAULT_LISTEN.parse::<SocketAddr>());
         }
-        if !(self.unsafe_listen || file.unsafe_listen) {
+        let unsafe_listen = self.unsafe_listen || file.unsafe_listen;
+        if !unsafe_listen {
             tcp.iter().try_for_each(loopback)?;
         }
         let policy = first_given(self.policy, file.policy);
@@ -140,6 +141,7 @@ impl Flags {
             ca_file: self.ca_file.or(file.ca.file),
             require_task: self.require_task || file.require_task,
             unsafe_same_uid: self.unsafe_same_uid || file.unsafe_same_uid,
+            unsafe_listen,
             unsafe_writable_files: self.unsafe_writable_files || file.unsafe_writable_files,
             sandbox: self.sandbox.or(file.sandbox).unwrap_or_default(),
             kubernetes: kubernetes(
@@ -152,6 +154,11 @@ impl Flags {
             pins: std::collections::HashMap::new(),
         })
     }
+}
+
+/// Whether the service manager gives us listeners (sd_listen_fds(3)).
+fn has_inherited() -> bool {
+    std::env::var("LISTEN_PID").is_ok_and(|id| id.parse() == Ok(std::process::id()))
 }
 
 fn first_given<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {

@@ -7,16 +7,14 @@ use bytes::{Buf, Bytes};
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
-/// The most that an answer may come to, in bytes.
-pub(super) const INFLATED_BYTES_MAX: u64 = 16 << 20;
-
 /// The most that a byte of a coding may become, once [`RATIO_FREE_BYTES`] came of it.
 const RATIO_MAX: u64 = 1000;
 
 /// Small answers may be as dense as they like.
 const RATIO_FREE_BYTES: u64 = 64 << 10;
 
-/// How much comes off at once.
+/// How much comes off at once. What a coding looks back on is bounded by its window, so an answer may be as long as it likes: 32 KiB of
+/// deflate, 16 MiB of brotli, 8 MiB of zstd.
 const PIECE_BYTES: usize = 32 << 10;
 
 /// The largest window of zstd, as a power of two: that of RFC 9659.
@@ -40,7 +38,7 @@ pub(super) enum Coding {
 pub enum Spoilt {
     /// It is not what it says, or ends too early, or goes on after its end.
     Malformed,
-    /// It came to more than 16 MiB, or its ratio is that of a bomb.
+    /// Its ratio is that of a bomb, or there is no memory to take it off.
     TooLarge,
 }
 
@@ -126,7 +124,7 @@ impl Inflate {
             self.input.advance(taken.min(self.input.len()));
             self.taken += taken as u64;
             self.given += self.room.len() as u64;
-            if self.given > INFLATED_BYTES_MAX || self.given > RATIO_FREE_BYTES.max(self.taken.saturating_mul(RATIO_MAX)) {
+            if self.given > RATIO_FREE_BYTES.max(self.taken.saturating_mul(RATIO_MAX)) {
                 return Err(Spoilt::TooLarge);
             }
             if !self.room.is_empty() {

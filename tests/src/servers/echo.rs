@@ -27,6 +27,9 @@ use crate::site::{Certificate, Site, Validity};
 
 type Body = BoxBody<Bytes, Infallible>;
 
+/// How much of a body is remembered.
+const BODY_BYTES_KEPT: usize = 64 << 10;
+
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -40,6 +43,8 @@ pub struct Seen {
     pub headers: HeaderMap,
     /// Length of the body.
     pub body_bytes: u64,
+    /// The body, as far as it is kept: its first 64 KiB.
+    pub body: Bytes,
     /// Trailers, where there were any.
     pub trailers: Option<HeaderMap>,
 }
@@ -260,14 +265,22 @@ impl State {
                 Err(frame) => trailers = frame.into_trailers().ok(),
             }
         }
-        self.remember(&head, read.len() as u64, trailers);
-        Ok(read.into())
+        let read = Bytes::from(read);
+        self.remember(&head, &read, trailers);
+        Ok(read)
     }
 
-    fn remember(&self, head: &http::request::Parts, body_bytes: u64, trailers: Option<HeaderMap>) {
+    fn remember(&self, head: &http::request::Parts, body: &Bytes, trailers: Option<HeaderMap>) {
         let target = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-        let seen =
-            Seen { method: head.method.to_string(), target, version: head.version, headers: head.headers.clone(), body_bytes, trailers };
+        let seen = Seen {
+            method: head.method.to_string(),
+            target,
+            version: head.version,
+            headers: head.headers.clone(),
+            body_bytes: body.len() as u64,
+            body: body.slice(..body.len().min(BODY_BYTES_KEPT)),
+            trailers,
+        };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
         self.arrived.notify_all();
     }
@@ -276,7 +289,7 @@ impl State {
     fn web_socket(&self, mut request: Request<Incoming>) -> Result<Response<Body>> {
         let upgrade = hyper::upgrade::on(&mut request);
         let (head, _) = request.into_parts();
-        self.remember(&head, 0, None);
+        self.remember(&head, &Bytes::new(), None);
         let key = head.headers.get(SEC_WEBSOCKET_KEY).context("no WebSocket key")?;
         let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()))?;
         tokio::spawn(async move {

@@ -6,6 +6,9 @@ pub mod echo;
 /// A TLS upstream that repeats the credential in every form and coding.
 pub mod parrot;
 
+/// A TLS upstream that answers as a test says, byte for byte.
+pub mod scripted;
+
 /// nginx with TLS; it checks the credential itself.
 pub mod nginx;
 

@@ -195,7 +195,11 @@ fn coded_as(coding: &str, mut response: Response<Body>) -> Result<Response<Body>
     Ok(response)
 }
 
-fn coded(coding: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+/// These bytes in a coding.
+///
+/// # Errors
+/// Where there is no such coding.
+pub fn coded(coding: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(match coding {
         "identity" => bytes.to_vec(),
         "gzip" => {

@@ -98,7 +98,7 @@ fn what_ends_too_early_or_goes_on_or_is_none_is_spoilt() {
 }
 
 #[test]
-fn an_answer_is_bounded_in_size_and_in_ratio() {
+fn an_answer_is_bounded_in_its_ratio_and_not_in_its_length() {
     for coding in CODINGS {
         // A thousandfold and more, though little in all.
         let zeros = coded(coding, &vec![0; 8 << 20]);
@@ -106,12 +106,10 @@ fn an_answer_is_bounded_in_size_and_in_ratio() {
         assert_eq!(inflated(coding, &zeros, 1 << 20).map(drop), expected, "{coding:?}: {} bytes", zeros.len());
         // A small answer may be as dense as it likes.
         assert!(inflated(coding, &coded(coding, &vec![0; 60 << 10]), 1 << 20).is_ok(), "{coding:?}");
-        let max = usize::try_from(INFLATED_BYTES_MAX).unwrap();
-        let mut text = b"0123456789abcdef".repeat(max / 16);
+        // It may be as long as it likes: memory holds a window of it.
+        let mut text = b"0123456789abcdef".repeat((20 << 20) / 16);
         text.iter_mut().step_by(100).zip(noise(1 << 20)).for_each(|(byte, noise)| *byte = noise);
-        assert!(inflated(coding, &coded(coding, &text), 64 << 10).is_ok(), "{coding:?}");
-        text.push(0);
-        assert_eq!(inflated(coding, &coded(coding, &text), 64 << 10), Err(Spoilt::TooLarge), "{coding:?}");
+        assert!(inflated(coding, &coded(coding, &text), 64 << 10).unwrap() == text, "{coding:?}");
     }
 }
 

@@ -1,0 +1,27 @@
+//! The hostile application: it can never read, redirect or outlive a credential. A module a class; every attack by every way in; after
+//! each, every sink has been searched for the secrets of its ground. SECURITY.md names these tests beside its promises.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+
+/// Who is asked, and who may choose that.
+mod destination;
+
+/// Where a request ends and the next begins.
+mod framing;
+
+/// Which resource is meant.
+mod paths;
+
+/// Getting it back.
+mod returning;
+
+/// Who proves which name to whom.
+mod tls;
+
+/// Who floods, loses.
+mod exhaustion;
+
+/// What SECURITY.md promises, and what shows it.
+mod proofs;
+
+/// The program that tries the same at anybody's proxy.
+mod program;

@@ -1,0 +1,49 @@
+//! Every promise of SECURITY.md names tests, and every test that it names exists.
+
+use std::path::Path;
+
+use keygress_tests::tools;
+
+/// Whether `module::test` of a test folder is a function in its file.
+fn exists(folder: &Path, name: &str) -> bool {
+    let Some((module, function)) = name.split_once("::") else { return false };
+    let text = std::fs::read_to_string(folder.join(module).with_extension("rs")).unwrap_or_default();
+    text.contains(&format!("#[test]\nfn {function}()"))
+}
+
+/// What stands between backticks and begins with this.
+fn named<'t>(text: &'t str, prefix: &str) -> Vec<&'t str> {
+    text.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix(prefix)).collect()
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let root = tools::root();
+    let text = std::fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let (_, rest) = text.split_once("## What is promised\n").unwrap();
+    let (promises, _) = rest.split_once("\n## ").unwrap();
+    let (list, proofs) = promises.split_once("### The proofs\n").expect("the proofs");
+    let count = list.lines().filter(|line| line.split_once(". **").is_some_and(|(number, _)| number.parse::<u32>().is_ok())).count();
+    assert!(count > 10, "the promises were not found");
+    let folders = [("adversarial::", "tests/tests/adversarial"), ("e2e::", "tests/tests/e2e")];
+    for number in 1..=count {
+        let row = proofs.lines().find(|line| line.starts_with(&format!("| {number} |")));
+        let row = row.unwrap_or_else(|| panic!("promise {number} has no row of proofs"));
+        let mut found = 0;
+        for (prefix, folder) in folders {
+            for name in named(row, prefix) {
+                assert!(exists(&root.join(folder), name), "promise {number} names `{prefix}{name}`, which does not exist");
+                found += 1;
+            }
+        }
+        assert!(found > 0, "promise {number} names no test");
+    }
+}
+
+#[test]
+fn a_test_that_does_not_exist_is_found_out() {
+    let folder = tools::root().join("tests/tests/adversarial");
+    assert!(exists(&folder, "proofs::a_test_that_does_not_exist_is_found_out"));
+    assert!(!exists(&folder, "proofs::a_test_that_was_never_written"));
+    assert!(!exists(&folder, "nothing::every_promise_names_tests_that_exist"));
+}
