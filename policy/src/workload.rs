@@ -200,3 +200,15 @@ pub enum Holder {
     /// One workload, outside any task.
     Workload(std::sync::Arc<str>),
 }
+
+impl Holder {
+    /// The id of its task and the name of its workload, where it has them.
+    #[must_use]
+    pub fn parts(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::Shared => (None, None),
+            Self::Task { id, workload } => (Some(id), workload.as_deref()),
+            Self::Workload(workload) => (None, Some(workload)),
+        }
+    }
+}

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::scrub::{Sieve, Spoilt};
+use crate::stops::Tie;
 use crate::worker::Serving;
 
 pub use resigned::Resigned;
@@ -60,6 +61,8 @@ pub struct Stream {
     sieve: Option<Sieve>,
     /// Trailers that wait for the data before them.
     waiting: Option<HeaderMap>,
+    /// Ends it when what it concerns is stopped.
+    tie: Option<Tie>,
     /// Held for its drop alone.
     kept: Option<Serving>,
 }
@@ -71,6 +74,8 @@ pub enum Broken {
     Transport(hyper::Error),
     /// Nothing came for the idle limit.
     Idle,
+    /// What it concerns was stopped.
+    Stopped,
     /// It is not the chunks that its head announced.
     Chunks(&'static str),
     /// Its coding could not be taken off.
@@ -82,6 +87,7 @@ impl std::fmt::Display for Broken {
         match self {
             Self::Transport(error) => error.fmt(f),
             Self::Idle => f.write_str("the body stood still for too long"),
+            Self::Stopped => f.write_str("what the body concerns was stopped"),
             Self::Chunks(why) => f.write_str(why),
             Self::Spoilt(Spoilt::Malformed) => f.write_str("the body is not in the coding that its head names"),
             Self::Spoilt(Spoilt::TooLarge) => f.write_str("the body comes to more than its coding may"),
@@ -101,21 +107,21 @@ impl Body {
     /// The body of a request: ends with an error where nothing comes for [`IDLE_TIMEOUT`]; named trailers alone pass.
     #[must_use]
     pub fn request(incoming: Incoming, trailers: &[HeaderName]) -> Self {
-        Self::stream(incoming, Trailers::Only(trailers.to_vec()), Some(IDLE_TIMEOUT), None)
+        Self::stream(incoming, Trailers::Only(trailers.to_vec()), Some(IDLE_TIMEOUT), (None, None))
     }
 
     /// The body of a response, through a sieve where it must be searched. An event stream may rest as long as it likes: the two ends
     /// decide.
     #[must_use]
-    pub fn response(incoming: Incoming, sieve: Option<Sieve>) -> Self {
-        Self::stream(incoming, Trailers::Pass, None, sieve)
+    pub fn response(incoming: Incoming, sieve: Option<Sieve>, tie: Tie) -> Self {
+        Self::stream(incoming, Trailers::Pass, None, (sieve, Some(tie)))
     }
 
-    fn stream(incoming: Incoming, trailers: Trailers, idle: Option<Duration>, sieve: Option<Sieve>) -> Self {
+    fn stream(incoming: Incoming, trailers: Trailers, idle: Option<Duration>, (sieve, tie): (Option<Sieve>, Option<Tie>)) -> Self {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream(Box::new(Stream { incoming, trailers, idle_limit: idle, idle: None, sieve, waiting: None, kept: None }))
+        Self::Stream(Box::new(Stream { incoming, trailers, idle_limit: idle, idle: None, sieve, waiting: None, tie, kept: None }))
     }
 
     /// The request counts as being served until this body is through; at once where nothing is streamed.
@@ -194,9 +200,15 @@ impl Stream {
         }
     }
 
-    /// The next frame as it comes, within the idle limit.
+    /// The next frame as it comes, within the idle limit and until it is stopped.
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if self.tie.as_ref().is_some_and(Tie::is_cut) {
+            return Poll::Ready(Some(Err(Broken::Stopped)));
+        }
         let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            if self.tie.as_ref().is_some_and(|tie| tie.poll_cut(cx).is_ready()) {
+                return Poll::Ready(Some(Err(Broken::Stopped)));
+            }
             let Some(limit) = self.idle_limit else { return Poll::Pending };
             let sleep = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
             ready!(sleep.as_mut().poll(cx));

@@ -3,6 +3,7 @@
 //!
 //! Every way in ends here, and only here is anything sent: no path decides for itself.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +28,9 @@ mod record;
 /// Why a request goes no further, as it is told.
 mod refused;
 
+/// Which running requests must end.
+mod review;
+
 use crate::body::Body;
 use crate::caller::RunningTask;
 use crate::client_auth::ClientAuth;
@@ -36,6 +40,7 @@ use crate::needles::{Needles, VALUE_BYTES_MIN};
 use crate::refusal::{Code, Refusal};
 use crate::reload::Snapshot;
 use crate::scrub::{self, Depth, Frames, Sieve};
+use crate::stops::Tie;
 
 pub use line::{Line, Shared, Sight, Way, Worker};
 use record::Record;
@@ -92,6 +97,7 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     let question = Question { workloads: &sight.workloads, scheme, host: &host, port, method: &head.method, path: head.uri.path() };
     let grant = permitted(snapshot.policy.decide(&question))?;
     record.granted(&grant);
+    let tie = line.tie(&sight, record.id(), (grant.rule, grant.credential), &host)?;
     counted(line, &sight, grant.rule)?;
 
     // with which credential
@@ -109,25 +115,27 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     let shelf = sight.shelf(line.pool(), grant.rule.lineage, &target)?;
     let body = use_of.read(&grant, &head, &shelf, Body::request(body, &grant.rule.request_trailers)).await?;
     let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
-    let mut response = attempt(line, record, (&shelf, &target), &mut use_of, (head, body)).await?;
+    let ended = |_| line.ended(&sight, &tie);
+    let to = (&*shelf, &target, &tie);
+    let mut response = tie.unless_cut(pin!(attempt(line, record, to, &mut use_of, (head, body)))).await.map_err(ended)??;
     if let Some(again) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
         use_of.renew(&response).await?;
-        response = attempt(line, record, (&shelf, &target), &mut use_of, again).await?;
+        response = tie.unless_cut(pin!(attempt(line, record, to, &mut use_of, again))).await.map_err(ended)??;
     }
 
     // keep it from coming back
     let sieve = use_of.watch(&mut response, record)?;
     if upgrade::is_switch(&response) {
-        return upgrade::join(caller_upgrade, response, line.counted(), |upstream| Frames::around(upstream, sieve));
+        return upgrade::join(caller_upgrade, response, (line.counted(), tie), |upstream| Frames::around(upstream, sieve));
     }
-    Ok(passed_back(response, sieve))
+    Ok(passed_back(response, sieve, tie))
 }
 
 /// One attempt: the destination is reached and verified first, and only then is the credential put on.
 async fn attempt(
     line: &Line,
     record: &mut Record<'_>,
-    (shelf, target): (&Shelf, &Target<'_>),
+    (shelf, target, tie): (&Shelf, &Target<'_>, &Tie),
     use_of: &mut Use<'_>,
     (mut head, mut body): (Parts, Body),
 ) -> Result<Response<Incoming>, Refusal> {
@@ -137,6 +145,7 @@ async fn attempt(
             use_of.confirm().await?;
             use_of.is_shown_to(target)?;
         }
+        tie.check(&line.shared().stops)?;
         body = use_of.put_on(&mut head, body, shelf)?;
         record.sent(use_of);
         match forward::send(shelf, link, head, body).await {
@@ -166,7 +175,7 @@ pub enum Opened {
     /// The bytes are to be intercepted; every request inside asks again.
     Intercept,
     /// The policy passes this destination by host alone: here is its other end.
-    Tunnel(TcpStream),
+    Tunnel(TcpStream, Tie),
 }
 
 /// Decides a `CONNECT`: the same caller, decision, guard, limits and audit as for a request.
@@ -186,15 +195,18 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
             Connect::Denied(denial) => return Err(denied(&denial)),
         };
         record.rule(rule);
+        let tie = line.tie(&sight, record.id(), (rule, None), &host)?;
         counted(line, &sight, rule)?;
         let target = Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false, client_auth: None };
-        Box::pin(line.connector().dial(&target)).await.map(Opened::Tunnel)
+        let upstream = Box::pin(line.connector().dial(&target)).await?;
+        tie.check(&line.shared().stops)?;
+        Ok(Opened::Tunnel(upstream, tie))
     }
     .await;
     match opened {
-        Ok(Opened::Tunnel(stream)) => {
+        Ok(opened @ Opened::Tunnel(..)) => {
             record.used(StatusCode::OK);
-            Ok(Opened::Tunnel(stream))
+            Ok(opened)
         }
         Ok(Opened::Intercept) => {
             record.intercepted();
@@ -235,7 +247,10 @@ impl<'g> Use<'g> {
         let slot = sight.slot(line.shared(), credential);
         let ready = match slot.ready() {
             Some(ready) => ready,
-            None => slot.wait().await.map_err(|unavailable| no_credential(grant, unavailable))?,
+            None => {
+                slot.called_for_by(&grant.rule.name);
+                slot.wait().await.map_err(|unavailable| no_credential(grant, unavailable))?
+            }
         };
         let depth = if grant.unscrubbed { Depth::Fields } else { Depth::Whole };
         if depth == Depth::Whole {
@@ -363,10 +378,10 @@ fn counted(line: &Line, sight: &Sight, rule: &Rule) -> Result<(), Refusal> {
     count.map_err(|seconds| Refusal::new(Code::RateLimited, "the rule's rate is used up").by_rule(&rule.name).retry_after(Some(seconds)))
 }
 
-fn passed_back(response: Response<Incoming>, sieve: Option<Sieve>) -> Response<Body> {
+fn passed_back(response: Response<Incoming>, sieve: Option<Sieve>, tie: Tie) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     head::leave_hop_back(&mut head.headers);
     head.version = http::Version::HTTP_11;
     head.extensions.clear();
-    Response::from_parts(head, Body::response(body, sieve))
+    Response::from_parts(head, Body::response(body, sieve, tie))
 }

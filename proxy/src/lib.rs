@@ -24,6 +24,12 @@ pub mod forward;
 /// 7 · Secrets out of what comes back.
 pub mod scrub;
 
+/// What was suspended or revoked by hand, and what ends by it.
+pub mod stops;
+
+/// What outlives the process: leases that are alive, and what was stopped by hand.
+pub mod state;
+
 /// What must not come back, in every form.
 pub mod needles;
 

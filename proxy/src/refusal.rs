@@ -106,6 +106,12 @@ codes! {
     SlotRefused = "slot_refused", FORBIDDEN, "The application's own credential is refused", "Send the placeholder, or nothing, where keygress puts the credential.";
     /// The body is larger than what may be held to sign or change it.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large to be signed", "Name its hash in `x-amz-content-sha256` where the service takes it, or ask the owner of the policy for a larger `body_max`.";
+    /// Somebody suspended what this request concerns.
+    Suspended = "suspended", FORBIDDEN, "It was suspended", "Ask whoever suspended it; retrying will not help before it is resumed.";
+    /// Somebody revoked what this request concerns.
+    Revoked = "revoked", FORBIDDEN, "It was revoked", "Ask whoever revoked it; retrying will not help before it is resumed.";
+    /// The rule or the credential under which the request ran has left the policy.
+    LeftPolicy = "left_policy", FORBIDDEN, "The policy no longer allows this request", "Ask the owner of the policy; retrying will not help.";
     /// A rate limit.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "The rule's rate is used up", "Slow down; try again later.";
     /// No credential now.

@@ -100,8 +100,24 @@ impl Lines {
     }
 }
 
+impl Process {
+    /// Ends it as a crash does: without a word before.
+    ///
+    /// # Errors
+    /// Where it cannot be ended.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
+        // One that was waited for has given its id back.
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         // A polite end first: nginx and its like take their workers with them.
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

@@ -1,7 +1,9 @@
 //! The proxy under test: the very one that `keygress serve` starts, in this process.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -32,6 +34,7 @@ pub struct Proxy {
     runtime: Runtime,
     address: SocketAddr,
     socket: PathBuf,
+    admin: PathBuf,
     ca: PathBuf,
     policy: PathBuf,
     audit: Mutex<Audit>,
@@ -62,12 +65,14 @@ impl Proxy {
         let path = site.write("policy.yaml", policy)?;
         let (sink, lines) = channel();
         let (socket, ca) = (folder.join("callers.sock"), folder.join("keygress-ca.pem"));
+        let admin = folder.join("admin.sock");
         let mut settings = Settings {
             policy: vec![path.clone()],
             tcp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
             unix: vec![socket.clone()],
             audit: Sink::Memory(sink),
             upstream_ca: vec![site.upstream_ca()],
+            admin_socket: Some(admin.clone()),
             ca_file: Some(ca.clone()),
             unsafe_same_uid: true,
             drain_grace: DRAIN_GRACE,
@@ -80,7 +85,7 @@ impl Proxy {
         let address = *running.tcp.first().context("no listener")?;
         let audit = Mutex::new(Audit { lines, read: Vec::new() });
         let metrics = running.shared.metrics.clone();
-        Ok(Self { metrics, running: Some(running), runtime, address, socket, ca, policy: path, audit })
+        Ok(Self { metrics, running: Some(running), runtime, address, socket, admin, ca, policy: path, audit })
     }
 
     /// Where callers connect.
@@ -105,6 +110,24 @@ impl Proxy {
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// One request to the admin socket: status and answer.
+    ///
+    /// # Errors
+    /// Where nobody answers in JSON.
+    pub fn control(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value)> {
+        // What only reads has no body: it is answered without waiting for one.
+        let body = if method == "GET" { String::new() } else { body.to_string() };
+        let length = body.len();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        let mut stream = UnixStream::connect(&self.admin)?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+        let status = head.split(' ').nth(1).context("no status")?.parse()?;
+        Ok((status, serde_json::from_str(body)?))
     }
 
     /// A program that finds the proxy and its CA in its environment, as a user would set it.

@@ -104,6 +104,18 @@ impl<S: Source> Policy<S> {
         self.workloads.get(first).map(|(name, _)| name)
     }
 
+    /// Whether it has a workload of this name.
+    #[must_use]
+    pub fn has_workload(&self, name: &str) -> bool {
+        self.workloads.iter().any(|(own, _)| own.as_str() == name)
+    }
+
+    /// The names of all workloads of the set.
+    pub fn workload_names<'p>(&'p self, workloads: &'p Workloads) -> impl Iterator<Item = &'p crate::name::WorkloadName> {
+        let named = |id: &u32| self.workloads.get(usize::try_from(*id).ok()?).map(|(name, _)| name);
+        workloads.ids.iter().filter_map(named)
+    }
+
     /// The lineage of the workload that [`Policy::workload_name`] names.
     #[must_use]
     pub fn workload_lineage(&self, workloads: &Workloads) -> Option<Lineage> {

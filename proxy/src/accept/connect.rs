@@ -1,5 +1,6 @@
 //! `CONNECT`: intercepted where a rule has a credential, a method or a path; blind where the policy passes the host alone.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::serve::{self, Bound, Closes, Door};
 use crate::body::Body;
 use crate::exchange::{Line, Opened, Way, exchange, open};
 use crate::refusal::{Code, Refusal};
+use crate::stops::Tie;
 
 /// How long a caller may take for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +41,7 @@ pub(super) async fn answer(line: Rc<Line>, door: Door, mut request: Request<Inco
         let Ok(upgraded) = upgrade.await else { return };
         let _counted = line.counted();
         match (opened, bound) {
-            (Opened::Tunnel(upstream), _) => tunnel(upgraded, upstream).await,
+            (Opened::Tunnel(upstream, tie), _) => tunnel(upgraded, upstream, &tie).await,
             (Opened::Intercept, Some(bound)) => intercept(&line, bound, upgraded, closes).await,
             (Opened::Intercept, None) => {}
         }
@@ -47,10 +49,10 @@ pub(super) async fn answer(line: Rc<Line>, door: Door, mut request: Request<Inco
     Response::new(Body::Empty)
 }
 
-async fn tunnel(caller: Upgraded, mut upstream: TcpStream) {
+async fn tunnel(caller: Upgraded, mut upstream: TcpStream, tie: &Tie) {
     let mut caller = TokioIo::new(caller);
-    // Either side may break off: that ends both, and there is nobody left to tell.
-    let _ = tokio::io::copy_bidirectional(&mut caller, &mut upstream).await;
+    // Either side may break off, or a stop may end it: that ends both, and there is nobody left to tell.
+    let _ = tie.unless_cut(pin!(tokio::io::copy_bidirectional(&mut caller, &mut upstream))).await;
 }
 
 async fn intercept(outer: &Rc<Line>, bound: Bound, caller: Upgraded, closes: Closes) {

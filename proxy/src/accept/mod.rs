@@ -218,7 +218,9 @@ fn work(
         }
     };
     runtime.block_on(async move {
-        let worker = Rc::new(Worker { shared, pool: Pool::default(), admission: Admission::watching(overload_delay) });
+        let admission = Admission::watching(overload_delay);
+        let worker = Rc::new(Worker { shared, pool: Pool::default(), ties: Rc::default(), admission });
+        tokio::task::spawn_local(Rc::clone(&worker).keep_reviewing());
         let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
         for listener in doors.tcp {
             match TcpListener::from_std(listener) {

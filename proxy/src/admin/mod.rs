@@ -7,10 +7,18 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::exchange::Shared;
 use crate::reload::Reloader;
+use crate::stops::Measure;
+
+/// The kill switch, and what leases there are.
+mod stops;
+
+/// What comes with a request that changes something.
+mod order;
 
 /// The sockets, and what a connection may be.
 mod server;
@@ -33,8 +41,8 @@ pub struct Admin {
 /// Through which socket a request comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// The Unix socket: everything.
-    Control,
+    /// The Unix socket: everything, for the user of this number, as the kernel says.
+    Control(u32),
     /// TCP: health and metrics.
     ReadOnly,
 }
@@ -42,29 +50,53 @@ pub enum Door {
 type Answer = Response<Full<Bytes>>;
 
 impl Admin {
-    /// Answers one request; never reads its body.
-    pub async fn answer<B>(&self, door: Door, request: &Request<B>) -> Answer {
-        if door == Door::ReadOnly
-            && let Err(why) = origin::check(request.headers())
-        {
-            return json_answer(StatusCode::FORBIDDEN, &json!({ "error": why }));
+    /// Answers one request. Only what changes something on the Unix socket has a body that is read.
+    pub async fn answer(&self, door: Door, request: Request<Incoming>) -> Answer {
+        match door {
+            Door::ReadOnly => match origin::check(request.headers()) {
+                Ok(()) => self.read(&request).unwrap_or_else(not_found),
+                Err(why) => json_answer(StatusCode::FORBIDDEN, &json!({ "error": why })),
+            },
+            Door::Control(uid) => match self.read(&request) {
+                Some(answer) => answer,
+                None => self.control(uid, request).await,
+            },
         }
+    }
+
+    /// Health and metrics; `None` where it is asked for something else.
+    fn read<B>(&self, request: &Request<B>) -> Option<Answer> {
         let path = request.uri().path();
-        let is_control = matches!(path, "/policy" | "/reload");
-        let allowed = match path {
-            _ if is_control && door == Door::ReadOnly => return not_found(),
-            "/healthz" | "/readyz" | "/metrics" | "/policy" => "GET, HEAD",
-            "/reload" => "POST",
-            _ => return not_found(),
-        };
-        if !allowed.split(", ").any(|method| request.method() == method) {
-            return wrong_method(allowed);
+        if !matches!(path, "/healthz" | "/readyz" | "/metrics") {
+            return None;
         }
-        match path {
+        if let Some(wrong) = wrong_method(request, &["GET", "HEAD"]) {
+            return Some(wrong);
+        }
+        Some(match path {
             "/healthz" => json_answer(StatusCode::OK, &json!({ "alive": true })),
             "/readyz" => self.ready(),
-            "/metrics" => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.shared.metrics.expose()),
+            _ => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.shared.metrics.expose()),
+        })
+    }
+
+    async fn control(&self, uid: u32, request: Request<Incoming>) -> Answer {
+        let methods: &[&str] = match request.uri().path() {
+            "/policy" | "/leases" | "/stops" => &["GET", "HEAD"],
+            "/reload" | "/suspend" | "/revoke" | "/resume" => &["POST"],
+            _ => return not_found(),
+        };
+        if let Some(wrong) = wrong_method(&request, methods) {
+            return wrong;
+        }
+        let (head, body) = request.into_parts();
+        match head.uri.path() {
             "/policy" => self.policy(),
+            "/leases" => stops::leases(&self.shared),
+            "/stops" => stops::list(&self.shared),
+            "/suspend" => stops::put(&self.shared, Measure::Suspended, uid, body).await,
+            "/revoke" => stops::put(&self.shared, Measure::Revoked, uid, body).await,
+            "/resume" => stops::lift(&self.shared, uid, body).await,
             _ => self.reload().await,
         }
     }
@@ -112,10 +144,15 @@ fn not_found() -> Answer {
     json_answer(StatusCode::NOT_FOUND, &json!({ "error": "no such endpoint" }))
 }
 
-fn wrong_method(allowed: &'static str) -> Answer {
-    let mut answer = json_answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": format!("this endpoint takes {allowed}") }));
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    answer
+/// The answer to a method that the endpoint does not take.
+fn wrong_method<B>(request: &Request<B>, methods: &[&str]) -> Option<Answer> {
+    if methods.iter().any(|method| request.method() == method) {
+        return None;
+    }
+    let methods = methods.join(", ");
+    let mut answer = json_answer(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": format!("this endpoint takes {methods}") }));
+    answer.headers_mut().extend(HeaderValue::try_from(methods).map(|methods| (ALLOW, methods)));
+    Some(answer)
 }
 
 fn json_answer(status: StatusCode, value: &Value) -> Answer {

@@ -60,7 +60,10 @@ impl Server {
         self.accepting.push(tokio::spawn(async move {
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => spawn(&admin, &permits, Door::Control, stream).await,
+                    Ok((stream, _)) => {
+                        let Ok(peer) = stream.peer_cred() else { continue };
+                        spawn(&admin, &permits, Door::Control(peer.uid()), stream).await;
+                    }
                     Err(_) => tokio::time::sleep(PAUSE).await,
                 }
             }
@@ -109,7 +112,7 @@ where
     tokio::spawn(async move {
         let service = service_fn(|request| {
             let admin = Arc::clone(&admin);
-            async move { Ok::<_, Infallible>(admin.answer(door, &request).await) }
+            async move { Ok::<_, Infallible>(admin.answer(door, request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

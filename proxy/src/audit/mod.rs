@@ -49,6 +49,12 @@ pub enum Kind {
     PolicyLoaded,
     /// A policy was rejected; the last good one stays.
     PolicyRejected,
+    /// Somebody suspended or revoked something: the code says which.
+    Stopped,
+    /// Somebody lifted that again.
+    Resumed,
+    /// A running request, stream or tunnel was ended: what it concerns was stopped, its task ended, or it left the policy.
+    Ended,
     /// Abnormal reuse.
     Alert,
     /// A process began to write this file.
@@ -76,6 +82,9 @@ impl Kind {
             Self::Expired => "expired",
             Self::PolicyLoaded => "policy_loaded",
             Self::PolicyRejected => "policy_rejected",
+            Self::Stopped => "stopped",
+            Self::Resumed => "resumed",
+            Self::Ended => "ended",
             Self::Alert => "alert",
             Self::Opened => "opened",
             Self::Recovered => "recovered",

@@ -106,6 +106,12 @@ impl Callers {
         self.0.tasks.begin(task)
     }
 
+    /// Whether a task of this id runs.
+    #[must_use]
+    pub fn is_running(&self, id: &str) -> bool {
+        self.0.tasks.is_running(id)
+    }
+
     /// Ends a task: its token is refused from now on, and [`RunningTask::is_running`] says so to the connections it has.
     pub fn end(&self, id: &str) {
         self.0.tasks.end(id);

@@ -135,6 +135,10 @@ impl Tasks {
         task
     }
 
+    pub(super) fn is_running(&self, id: &str) -> bool {
+        self.by_token.load().values().flatten().any(|task| task.task.id == id && task.is_running())
+    }
+
     pub(super) fn end(&self, id: &str) {
         // First the flag: whoever finds the task in the old table sees that it has ended.
         for task in self.by_token.load().values().flatten().filter(|task| task.task.id == id) {

@@ -34,6 +34,15 @@ pub mod explain;
 /// `keygress schema`: the JSON Schema of a policy.
 pub mod schema;
 
+/// `keygress suspend`, `revoke` and `resume`: the kill switch.
+pub mod stop;
+
+/// `keygress leases`: what was issued.
+pub mod leases;
+
+/// How commands speak to a running keygress.
+mod control;
+
 /// `keygress presets`: what keygress knows of vendors' APIs.
 pub mod presets;
 
@@ -74,6 +83,14 @@ enum Command {
     Explain(explain::Args),
     /// Print the JSON Schema of a policy, or the reference of its keys.
     Schema(schema::Args),
+    /// Refuse what is named until it is resumed: new requests at once, running ones within a second.
+    Suspend(stop::Args),
+    /// The same, and have what was issued revoked at its issuer.
+    Revoke(stop::Args),
+    /// Let what was suspended or revoked go on.
+    Resume(stop::Resume),
+    /// List what was issued and has not ended.
+    Leases(leases::Args),
     /// List the presets: vendors' APIs, with where their keys go and what is refused there.
     Presets(presets::Args),
     /// Seal a secret to the proxy's key, so that it may stand in the policy.
@@ -105,6 +122,10 @@ pub fn run() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Suspend(args) => stop::suspend(&args),
+        Command::Revoke(args) => stop::revoke(&args),
+        Command::Resume(args) => stop::resume(&args),
+        Command::Leases(args) => leases::run(&args),
         Command::Presets(args) => presets::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Audit(args) => audit::run(&args),

@@ -164,8 +164,7 @@ async fn execute(command: &[OsString], environment: &Environment, signals: &mut 
 
 /// Ends the task: its token is refused and its leases are revoked; then the proxy stops.
 async fn end(running: Running, routes: Accepting, id: &str) -> Ended {
-    running.shared.callers.end(id);
-    let task = running.shared.credentials.end_task(id).await;
+    let task = running.shared.end_task(id).await;
     // A worker that panicked has closed its connections already.
     let _ = tokio::task::spawn_blocking(|| routes.drain(DRAIN_GRACE)).await;
     let rest = running.stop().await;

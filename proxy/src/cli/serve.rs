@@ -26,7 +26,7 @@ use crate::Policy;
 use crate::accept::authority::Authority;
 use crate::accept::{self, Accepting, Inherited};
 use crate::admin::{self, Admin};
-use crate::audit::Audit;
+use crate::audit::{Audit, Event, Kind};
 use crate::caller::kubernetes::Verifier;
 use crate::caller::{Callers, Proofs};
 use crate::config::{self, Flags, Kubernetes, Settings};
@@ -37,6 +37,8 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reload::{self, Live, Progress, Reloader, Sources};
 use crate::sandbox::{self, State};
+use crate::state::{Found, Key, Ledger, Place, Stopped};
+use crate::stops::Stops;
 use prepared::Bounds;
 
 pub use prepared::{Prepared, untouched};
@@ -169,18 +171,27 @@ impl Prepared {
         let authority = Arc::new(authority(&settings, &policy)?);
         let metrics = Metrics::new();
         measures.iter().for_each(|measure| metrics.sandbox(measure.name, measure.state == State::Enforced));
+        let (ledger, found) = kept(settings.state.as_ref())?;
+        let stops = found.stops.iter().map(Stopped::order).collect::<Result<Vec<_>, _>>().map_err(|why| anyhow!("the ledger: {why}"))?;
         let audit = Audit::open(settings.audit.clone(), metrics.clone())?;
+        if let Some(repaired) = found.repaired {
+            tracing::warn!("{repaired}");
+            audit.record(Event { message: Some(repaired.into()), ..Event::new(Kind::Recovered) });
+        }
         let tools = Tools::new(Arc::clone(&roots)).starting(bounds.programs.clone());
         let shared = Arc::new(Shared {
             live: Arc::new(Live::new(policy)),
             callers: Callers::new(proofs(&settings)?),
-            credentials: Credentials::with(Handle::current(), audit.clone(), metrics.clone(), tools),
+            credentials: Credentials::with(Handle::current(), (audit.clone(), ledger.clone()), metrics.clone(), tools),
+            stops: Stops::new(stops),
+            ledger,
             limits: Limits::default(),
             connector: Connector::new(roots, settings.pins.clone()),
             audit,
             metrics,
             authority,
         });
+        shared.credentials.sweep(found.leases, &shared.live.load().policy);
         let sources = Sources { paths: settings.policy.clone(), files, ceiling: ceiling(Arc::clone(&shared.authority), bounds) };
         let reloader = Reloader::start(sources, Arc::clone(&shared.live), shared.audit.clone(), shared.metrics.clone())?;
         let reloader = Arc::new(reloader);
@@ -222,11 +233,22 @@ impl Running {
         blocking(move || accepting.drain(drain_grace)).await;
         adopting.abort();
         let ended = shared.credentials.shut_down().await;
+        if let Some(ledger) = shared.ledger.clone() {
+            blocking(move || ledger.close()).await;
+        }
         drop(admin);
         blocking(move || drop(reloader)).await;
         blocking(move || shared.audit.close()).await;
         ended
     }
+}
+
+/// Opens the state folder, where there is one.
+fn kept(place: Option<&Place>) -> anyhow::Result<(Option<Ledger>, Found)> {
+    let Some(Place { folder, key }) = place else { return Ok((None, Found::default())) };
+    let key = Key::read(key).map_err(|why| anyhow!(why))?;
+    let (ledger, found) = Ledger::open(folder, key).map_err(|why| anyhow!(why))?;
+    Ok((Some(ledger), found))
 }
 
 /// Runs what blocks where it may.
@@ -294,6 +316,7 @@ fn pod(kubernetes: &Kubernetes) -> anyhow::Result<Pod> {
 async fn adopt(shared: Arc<Shared>, mut progress: watch::Receiver<Progress>, adopted: Arc<AtomicBool>) {
     loop {
         let snapshot = shared.live.load();
+        shared.stops.review();
         let mut adopting = pin!(shared.credentials.adopt(&snapshot.policy));
         let mut is_done = false;
         while shared.live.load().generation == snapshot.generation {

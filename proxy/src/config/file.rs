@@ -22,6 +22,8 @@ pub(super) struct ProxyFile {
     pub(super) workers: Option<usize>,
     /// A file, or `stdout`.
     pub(super) audit: Option<PathBuf>,
+    /// What outlives the process.
+    pub(super) state: Option<State>,
     /// Health, metrics and control.
     pub(super) admin: Admin,
     /// Certificates that upstreams may have.
@@ -54,6 +56,16 @@ pub(super) struct Listen {
     pub(super) tcp: Vec<SocketAddr>,
     /// Unix sockets.
     pub(super) unix: Vec<PathBuf>,
+}
+
+/// `state:`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    /// The folder.
+    pub(super) folder: PathBuf,
+    /// The file that holds its key.
+    pub(super) key: Option<PathBuf>,
 }
 
 /// `admin:`.
@@ -104,8 +116,9 @@ impl ProxyFile {
         let lists = [&mut self.policy, &mut self.listen.unix, &mut self.upstream_ca];
         let single = [&mut self.admin.socket, &mut self.ca.file];
         let audit = self.audit.iter_mut().filter(|audit| *audit != Path::new("stdout"));
+        let state = self.state.iter_mut().flat_map(|state| std::iter::once(&mut state.folder).chain(&mut state.key));
         let kubernetes = self.kubernetes.iter_mut().flat_map(|kubernetes| [&mut kubernetes.token, &mut kubernetes.jwks]);
-        let paths = lists.into_iter().flatten().chain(single.into_iter().flatten()).chain(audit).chain(kubernetes);
+        let paths = lists.into_iter().flatten().chain(single.into_iter().flatten()).chain(audit).chain(state).chain(kubernetes);
         for path in paths {
             *path = folder.join(&*path);
         }

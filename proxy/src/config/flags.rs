@@ -12,6 +12,7 @@ use super::{DRAIN_GRACE, Invalid, Kubernetes, Settings};
 use crate::admission::DELAY_MAX;
 use crate::audit::Sink;
 use crate::sandbox::Mode;
+use crate::state::Place;
 
 /// Where callers come in where nothing is said.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8787";
@@ -37,6 +38,13 @@ pub struct Flags {
     /// Append the audit to this file, or to `stdout`. Default: stdout.
     #[arg(long, value_name = "FILE", env = "KEYGRESS_AUDIT")]
     audit: Option<PathBuf>,
+    /// Keep in this folder what outlives the process: leases, so that those of a process that was killed are revoked, and what was stopped by
+    /// hand.
+    #[arg(long, value_name = "FOLDER", env = "KEYGRESS_STATE")]
+    state: Option<PathBuf>,
+    /// The file whose 32 bytes or more encrypt what revokes a lease. Default: the systemd credential `keygress-state-key`.
+    #[arg(long, value_name = "FILE", env = "KEYGRESS_STATE_KEY")]
+    state_key: Option<PathBuf>,
     /// Serve health, metrics and control on this Unix socket.
     #[arg(long, value_name = "PATH", env = "KEYGRESS_ADMIN_SOCKET")]
     admin_socket: Option<PathBuf>,
@@ -125,6 +133,7 @@ impl Flags {
             unix,
             workers: workers(self.workers.map(usize::from).or(file.workers))?,
             audit: sink(self.audit.or(file.audit)),
+            state: state(self.state, self.state_key, file.state)?,
             admin_socket: self.admin_socket.or(file.admin.socket),
             metrics: self.metrics.or(file.admin.metrics),
             upstream_ca: first_given(self.upstream_ca, file.upstream_ca),
@@ -177,6 +186,19 @@ fn sink(asked: Option<PathBuf>) -> Sink {
     match asked {
         Some(file) if file != Path::new("stdout") => Sink::File(file),
         _ => Sink::Stdout,
+    }
+}
+
+fn state(folder: Option<PathBuf>, key: Option<PathBuf>, file: Option<super::file::State>) -> Result<Option<Place>, Invalid> {
+    let (of_file, key_of_file) = file.map_or((None, None), |file| (Some(file.folder), file.key));
+    let Some(folder) = folder.or(of_file) else { return Ok(None) };
+    let of_systemd = || Some(Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join("keygress-state-key")).filter(|key| key.exists());
+    match key.or(key_of_file).or_else(of_systemd) {
+        Some(key) => Ok(Some(Place { folder, key })),
+        None => {
+            let help = "name a file of 32 random bytes with `--state-key FILE`, or give the unit the credential `keygress-state-key`";
+            Err(Invalid::with_help("the state folder has no key".to_owned(), help))
+        }
     }
 }
 

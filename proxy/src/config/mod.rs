@@ -12,6 +12,7 @@ use keygress_policy::destination::Host;
 use crate::admission::DELAY_MAX;
 use crate::audit::Sink;
 use crate::sandbox::Mode;
+use crate::state::Place;
 
 /// The flags of `serve`, each with its environment variable.
 mod flags;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub workers: usize,
     /// Where the audit goes.
     pub audit: Sink,
+    /// Where what outlives the process is kept: leases, and what was stopped by hand.
+    pub state: Option<Place>,
     /// Where health, metrics and control are served, mode 0600.
     pub admin_socket: Option<PathBuf>,
     /// Where health and metrics are served over TCP, read only.
@@ -93,6 +96,7 @@ impl Default for Settings {
             unix: Vec::new(),
             workers: 1,
             audit: Sink::Stdout,
+            state: None,
             admin_socket: None,
             metrics: None,
             upstream_ca: Vec::new(),

@@ -15,6 +15,7 @@ use super::slot::WAIT_MAX;
 use super::{Ended, Holder, Slot, Tools};
 use crate::audit::{Audit, Event};
 use crate::metrics::Metrics;
+use crate::state::Ledger;
 use crate::{Credential, Policy};
 
 /// Revocations that run at the same time.
@@ -38,6 +39,8 @@ pub struct Credentials {
 pub(super) struct Core {
     pub(super) runtime: Handle,
     pub(super) audit: Audit,
+    /// Where leases are kept for the process after this one.
+    pub(super) ledger: Option<Ledger>,
     pub(super) metrics: Metrics,
     pub(super) tools: Tools,
     pub(super) fingerprints: Fingerprints,
@@ -111,15 +114,16 @@ impl Credentials {
     /// Starts empty. Refreshes run on `runtime`, which needs its timers and I/O; `roots` verify the issuers that providers call.
     #[must_use]
     pub fn new(runtime: Handle, audit: Audit, metrics: Metrics, roots: Arc<rustls::RootCertStore>) -> Self {
-        Self::with(runtime, audit, metrics, Tools::new(roots))
+        Self::with(runtime, (audit, None), metrics, Tools::new(roots))
     }
 
-    /// The same, with these tools for the providers.
+    /// The same, with these tools for the providers, and a ledger where leases are to outlive the process.
     #[must_use]
-    pub fn with(runtime: Handle, audit: Audit, metrics: Metrics, tools: Tools) -> Self {
+    pub fn with(runtime: Handle, (audit, ledger): (Audit, Option<Ledger>), metrics: Metrics, tools: Tools) -> Self {
         let core = Core {
             runtime,
             audit,
+            ledger,
             metrics,
             tools,
             fingerprints: Fingerprints::new(),
@@ -236,6 +240,14 @@ impl Credentials {
         }
     }
 
+    pub(super) fn slots(&self) -> Vec<Arc<Slot>> {
+        self.table().slots.values().cloned().collect()
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -308,7 +320,13 @@ impl Table {
     }
 }
 
+/// Whether what was issued for one credential may be used for the other.
+#[must_use]
+pub fn is_same(one: &Credential, other: &Credential) -> bool {
+    definition(one) == definition(other)
+}
+
 /// What makes two credentials the same for a slot: name, source, injection and the last day. Owner and destinations are not among it.
-fn definition(credential: &Credential) -> Arc<str> {
+pub(super) fn definition(credential: &Credential) -> Arc<str> {
     format!("{} {:?} {:?} {:?}", credential.name, credential.source, credential.injection, credential.static_terms).into()
 }

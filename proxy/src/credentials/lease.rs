@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use keygress_policy::material::Secret;
 use tokio::time::Instant;
 
@@ -24,6 +25,10 @@ pub(super) struct Lease {
     pub(super) credential: Arc<Credential>,
     /// For whom.
     pub(super) holder: Holder,
+    /// The rule whose request called for it first.
+    pub(super) rule: Option<Arc<str>>,
+    /// When it was issued.
+    pub(super) issued: Timestamp,
     /// Of the secret.
     pub(super) fingerprint: Arc<str>,
     /// When the issuer lets it end by itself; `None` where it does not.
@@ -46,6 +51,7 @@ impl Lease {
         let mut event = Event::new(kind);
         event.credential = Some(self.credential.name.shared());
         event.lease = Some(Arc::clone(&self.id));
+        event.rule.clone_from(&self.rule);
         event.fingerprint = Some(Arc::clone(&self.fingerprint));
         match &self.holder {
             Holder::Shared => {}
@@ -65,6 +71,7 @@ impl Lease {
             event.code = Some("not_revocable");
             event.message = Some("the issuer cannot revoke it: it is refused here from now on".into());
             core.record(event).await;
+            core.forget(self, "not_revocable");
             return End::Dropped;
         };
         let result = tokio::time::timeout_at(deadline, self.try_to_revoke(core, handle)).await;
@@ -73,6 +80,7 @@ impl Lease {
         match result {
             Ok(()) => {
                 core.record(self.event(Kind::Revoked)).await;
+                core.forget(self, "revoked");
                 End::Revoked
             }
             Err(reason) => {
@@ -109,10 +117,12 @@ impl Lease {
             backoff.failed(Instant::now());
             tokio::time::sleep(backoff.rest(Instant::now())).await;
             if Instant::now() >= expires {
+                core.forget(&self, "expired");
                 return core.audit.record(self.event(Kind::Expired));
             }
             if self.credential.source.provider().revoke(&core.tools, handle).await.is_ok() {
                 core.metrics.revocation(true);
+                core.forget(&self, "revoked");
                 return core.record(self.event(Kind::Revoked)).await;
             }
         }

@@ -34,7 +34,7 @@ pub(super) async fn mint(
     core: &Arc<Core>,
     credential: &Arc<Credential>,
     holder: &Holder,
-    current: &ArcSwapOption<Ready>,
+    (current, rule): (&ArcSwapOption<Ready>, Option<Arc<str>>),
     given_up: impl Future,
 ) -> Result<Minted, String> {
     let began = Instant::now();
@@ -65,14 +65,18 @@ pub(super) async fn mint(
         id: random_name(),
         credential: Arc::clone(credential),
         holder: holder.clone(),
+        rule,
+        issued: Timestamp::now(),
         fingerprint: Arc::clone(&fingerprint),
         expires: schedule.map(|schedule| schedule.ends_at),
         handle: handle.filter(|_| provider.revokes()),
     });
     let mut issued = lease.event(Kind::Issued);
     issued.expires_in = lifetime.map(|lifetime| lifetime.as_secs());
-    let recorded = core.audit.durable(issued).await.map_err(|_| "the audit cannot record that it was issued".to_owned());
-    match recorded.and(rendered) {
+    // Both on the disk before the first use.
+    let (kept, recorded) = tokio::join!(core.keep(&lease), core.audit.durable(issued));
+    let recorded = recorded.map_err(|_| "the audit cannot record that it was issued".to_owned());
+    match kept.and(recorded).and(rendered) {
         Ok((rendered, certified)) => {
             let expires = schedule.map(|schedule| schedule.usable_until.into_std());
             let needles = Needles::compile(rendered.needles());

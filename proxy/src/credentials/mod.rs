@@ -6,6 +6,12 @@ mod provider;
 /// All slots and leases of the process: which slot belongs to whom, and when it ends.
 mod keyring;
 
+/// What the kill switch does to slots and leases, and what leases there are.
+mod recall;
+
+/// What of a lease outlives the process, and what becomes of those that an earlier one left.
+mod kept;
+
 /// One credential for one holder: the ready value and the single flight that fetches it.
 mod slot;
 
@@ -173,8 +179,9 @@ use purpose::Purpose;
 
 pub use fingerprint::nonce;
 pub use held::held_text;
-pub use keyring::Credentials;
+pub use keyring::{Credentials, is_same};
 pub use programs::Programs;
+pub use recall::LeaseInForce;
 pub use slot::Slot;
 pub use tools::Tools;
 

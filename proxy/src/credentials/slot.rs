@@ -1,3 +1,6 @@
+/// What is asked of a slot from outside a request: whose it is, what it holds, and that it gives it back.
+mod inside;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,6 +51,10 @@ struct State {
     backoff: Backoff,
     failure: Option<String>,
     invalidated: Option<Instant>,
+    /// How often everything was taken back: what was fetched before is not used.
+    recalls: u64,
+    /// The rule whose request called for a value first.
+    rule: Option<Arc<str>>,
 }
 
 /// The fetch under way: who joins awaits its landing.
@@ -256,6 +263,7 @@ impl Slot {
     pub(super) fn expire(&self, lease: &Lease) {
         if self.lock().take_lease(&lease.id).is_some() {
             self.core.audit.record(lease.event(Kind::Expired));
+            self.core.forget(lease, "expired");
         }
     }
 
@@ -285,11 +293,12 @@ impl Slot {
     fn launch(self: &Arc<Self>, state: &mut State) -> Flight {
         let (landed, landing) = watch::channel(None);
         let slot = Arc::clone(self);
+        let (recalls, rule) = (state.recalls, state.rule.clone());
         self.core.runtime.spawn(async move {
             let mut given_up = slot.given_up.subscribe();
             let given_up = given_up.wait_for(|given_up| *given_up);
-            let minted = mint(&slot.core, &slot.credential, &slot.holder, &slot.ready, given_up).await;
-            let result = slot.land(minted);
+            let minted = mint(&slot.core, &slot.credential, &slot.holder, (&slot.ready, rule), given_up).await;
+            let result = slot.land(minted, recalls);
             landed.send_replace(Some(result));
         });
         let flight = Flight(landing);
@@ -297,9 +306,17 @@ impl Slot {
         flight
     }
 
-    fn land(self: &Arc<Self>, minted: Result<Minted, String>) -> Result<(), Unavailable> {
+    fn land(self: &Arc<Self>, minted: Result<Minted, String>, recalls: u64) -> Result<(), Unavailable> {
         let mut state = self.lock();
         state.flight = None;
+        if let Ok(Minted::Fresh { lease, .. }) = &minted
+            && state.ended.is_none()
+            && state.recalls != recalls
+        {
+            let late = end_all(vec![Arc::clone(lease)], Arc::clone(&self.core), Instant::now() + REVOCATION_TIME);
+            self.core.in_background(late);
+            return Err(self.unavailable("it was revoked while it was fetched", Duration::ZERO));
+        }
         match minted {
             Ok(minted) => {
                 state.backoff.succeeded();
@@ -331,6 +348,7 @@ impl Slot {
                 old.keeper.iter().for_each(AbortHandle::abort);
                 let mut event = old.lease.event(Kind::Expired);
                 event.code = Some("superseded");
+                self.core.forget(&old.lease, "superseded");
                 self.core.audit.record(event);
             }
         }

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use keygress_policy::Source as _;
 use keygress_policy::compile::Lineage;
+use keygress_policy::destination::Host;
 use keygress_policy::material::Secret;
 use keygress_policy::workload::{Caller, Holder, Workloads};
+use keygress_policy::{Rule, Source as _};
 
 use crate::Credential;
 use crate::accept::authority::Authority;
@@ -20,6 +21,8 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
 use crate::reload::{Live, Snapshot};
+use crate::state::Ledger;
+use crate::stops::{Concern, Stops, Tie, Ties};
 use crate::worker::Counted;
 
 /// How many destinations a connection remembers its way to: under a wildcard there is no end of them.
@@ -33,6 +36,10 @@ pub struct Shared {
     pub callers: Callers,
     /// Slots and leases.
     pub credentials: Credentials,
+    /// What was suspended or revoked by hand.
+    pub stops: Stops,
+    /// Where what outlives the process is kept.
+    pub ledger: Option<Ledger>,
     /// Rate counters.
     pub limits: Limits,
     /// The audit.
@@ -51,6 +58,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Connections to upstreams that this worker keeps.
     pub pool: Pool,
+    /// What runs on this worker.
+    pub ties: Rc<Ties>,
     /// Whether it takes more.
     pub admission: Rc<Admission>,
 }
@@ -94,6 +103,8 @@ pub struct Sight {
     task: Option<Arc<RunningTask>>,
     /// Which of the policy's workloads it is.
     pub workloads: Workloads,
+    /// Their names.
+    names: Rc<[Arc<str>]>,
     /// The name of the first, for the record.
     pub workload: Option<Arc<str>>,
     lineage: Option<Lineage>,
@@ -136,6 +147,37 @@ impl Line {
         &self.worker.shared.connector
     }
 
+    /// Ties a request down, so that it ends when what it concerns is stopped.
+    ///
+    /// # Errors
+    /// Where it is stopped already.
+    pub(super) fn tie(
+        &self,
+        sight: &Sight,
+        request: u64,
+        (rule, credential): (&Rule, Option<&Arc<Credential>>),
+        host: &Host,
+    ) -> Result<Tie, Refusal> {
+        let tie = self.worker.ties.tie(Concern {
+            request,
+            generation: sight.generation,
+            workloads: Rc::clone(&sight.names),
+            task: sight.task.clone(),
+            rule: rule.name.shared(),
+            credential: credential.cloned(),
+            host: host.clone(),
+        });
+        // Asked after it was tied down: a stop is seen here, or finds it there.
+        tie.check(&self.shared().stops)?;
+        Ok(tie)
+    }
+
+    /// Why a request was ended from outside.
+    pub(super) fn ended(&self, sight: &Sight, tie: &Tie) -> Refusal {
+        let stopped = tie.check(&self.shared().stops).and_then(|()| sight.still_runs());
+        stopped.err().unwrap_or_else(|| Refusal::new(Code::LeftPolicy, "its rule or its credential is no longer in the policy"))
+    }
+
     /// How this policy sees the caller; kept while policy and task stay the same.
     ///
     /// # Errors
@@ -160,7 +202,8 @@ impl Line {
             caller.task = Some(running.task.clone());
         }
         let workloads = snapshot.policy.recognise(&caller);
-        let workload: Option<Arc<str>> = snapshot.policy.workload_name(&workloads).map(keygress_policy::name::WorkloadName::shared);
+        let names: Rc<[Arc<str>]> = snapshot.policy.workload_names(&workloads).map(keygress_policy::name::WorkloadName::shared).collect();
+        let workload = names.first().cloned();
         let holder = match (&caller.task, &workload, &caller.process) {
             (Some(task), name, _) => Holder::Task { id: task.id.as_str().into(), workload: name.clone() },
             (None, Some(name), _) => Holder::Workload(name.clone()),
@@ -172,6 +215,7 @@ impl Line {
             generation: snapshot.generation,
             task,
             workloads,
+            names,
             workload,
             lineage,
             holder,

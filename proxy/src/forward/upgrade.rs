@@ -1,5 +1,6 @@
 //! WebSocket (RFC 6455): a tunnel opens only after a valid 101 for the token that was asked for.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use http::request::Parts;
@@ -12,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::head::lists;
 use crate::body::Body;
 use crate::refusal::{Code, Refusal};
+use crate::stops::Tie;
 use crate::worker::Counted;
 
 /// Takes the caller's side of a WebSocket upgrade off the request; `None` where it asks for none, or for something that is not carried (which is stripped).
@@ -31,14 +33,14 @@ pub fn ask(headers: &mut HeaderMap) {
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// Joins the two sides after a valid 101, the upstream's as `watched` sees it. `counted` is held until both have ended.
+/// Joins the two sides after a valid 101, the upstream's as `watched` sees it. `counted` and the tie are held until both have ended.
 ///
 /// # Errors
 /// [`Code::UpstreamFailed`] where nobody asked for the 101, or it is not for a WebSocket.
 pub fn join<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     caller: Option<OnUpgrade>,
     mut response: Response<Incoming>,
-    counted: Option<Rc<Counted>>,
+    (counted, tie): (Option<Rc<Counted>>, Tie),
     watched: impl FnOnce(TokioIo<Upgraded>) -> S + 'static,
 ) -> Result<Response<Body>, Refusal> {
     let caller = caller.ok_or_else(|| Refusal::new(Code::UpstreamFailed, "the destination answered 101, and no upgrade was asked for"))?;
@@ -50,8 +52,8 @@ pub fn join<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         let _counted = counted;
         if let (Ok(caller), Ok(upstream)) = tokio::join!(caller, upstream) {
             let (mut caller, mut upstream) = (TokioIo::new(caller), watched(TokioIo::new(upstream)));
-            // Either side may break off: that ends both, and there is nobody left to tell.
-            let _ = tokio::io::copy_bidirectional(&mut caller, &mut upstream).await;
+            // Either side may break off, or a stop may end it: that ends both, and there is nobody left to tell.
+            let _ = tie.unless_cut(pin!(tokio::io::copy_bidirectional(&mut caller, &mut upstream))).await;
         }
     });
     let (mut head, _) = response.into_parts();

@@ -16,7 +16,7 @@ pub(crate) struct World {
 
 impl World {
     /// One credential from the issuer, by this way of proving itself, on what `echo.test` is asked.
-    fn new(client: &str) -> Self {
+    pub(crate) fn new(client: &str) -> Self {
         Self::with_source(|site, issuer| {
             let secret = if client == "post" { &issuer.post_secret } else { &issuer.basic_secret };
             let secret = site.write_secret("client-secret", secret).unwrap();

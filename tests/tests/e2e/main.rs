@@ -37,6 +37,12 @@ mod git;
 /// A short-lived credential, from mint to revocation.
 mod issuer;
 
+/// A keygress that is killed, and the one after it.
+mod ledger;
+
+/// What is suspended or revoked by hand stops at once, also where it runs.
+mod stops;
+
 /// The other grants of OAuth 2.0, and the other ways for a client to prove itself.
 mod grants;
 

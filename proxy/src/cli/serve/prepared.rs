@@ -11,6 +11,7 @@ use crate::config::Settings;
 use crate::credentials::Programs;
 use crate::reload;
 use crate::sandbox::{self, Declared, Measure, Mode, State, memory, trust};
+use crate::state::{Place, private_folder};
 
 /// A proxy that is read and open, and does not run yet. What comes after needs neither another listener nor another folder.
 pub struct Prepared {
@@ -42,6 +43,9 @@ impl Prepared {
             bail!("the inherited listener `{address}` is not on loopback: whoever reaches it would be a caller; or say `--unsafe-listen`");
         }
         memory::install();
+        if let Some(place) = &settings.state {
+            private_folder(&place.folder).map_err(|why| anyhow!(why))?;
+        }
         let files = reload::read(&settings.policy)?;
         let policy = compile(&files)?;
         let (tcp, unix) = (settings.tcp.clone(), settings.unix.clone());
@@ -145,6 +149,7 @@ pub fn untouched(settings: &Settings, policy: &Policy) -> Result<(), String> {
     let binary = std::env::current_exe().ok();
     let kubernetes = settings.kubernetes.iter().flat_map(|kubernetes| [&kubernetes.token, &kubernetes.jwks]);
     let paths = settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).chain(&binary);
+    let paths = paths.chain(settings.state.iter().map(|place| &place.key));
     let folders = [&settings.ca_file, &settings.admin_socket].into_iter().flatten().filter_map(|path| path.parent());
     paths.map(AsRef::as_ref).chain(folders).try_for_each(untouchable)?;
     Bounds { trusted: true, ..Bounds::default() }.hold(policy)
@@ -164,6 +169,10 @@ fn declared(settings: &Settings, policy: &Policy) -> Declared {
     sockets.chain(&settings.ca_file).for_each(|path| declared.write(path));
     if let Sink::File(path) = &settings.audit {
         declared.write(path);
+    }
+    if let Some(Place { folder, key }) = &settings.state {
+        declared.write(&folder.join("ledger"));
+        declared.read(key);
     }
     for credential in policy.credentials() {
         credential.source.reads().into_iter().for_each(|path| declared.read(path));

@@ -1,0 +1,108 @@
+//! A keygress that is killed: the next one revokes what it left, and what was stopped by hand stays stopped.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use keygress_tests::client::bare;
+use keygress_tests::process::Process;
+use keygress_tests::proxy::binary;
+use keygress_tests::servers::echo::Echo;
+use keygress_tests::servers::issuer::Issuer;
+use keygress_tests::site::Site;
+use keygress_tests::tools;
+
+/// The proxy as a process of its own, and where it listens.
+fn serve(site: &Site) -> (Process, String) {
+    let path = |name: &str| site.folder().join(name);
+    let mut command = bare(binary().unwrap());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--unsafe-same-uid", "--unsafe-writable-files", "--workers", "1", "--policy"]);
+    command.arg(path("policy.yaml")).arg("--upstream-ca").arg(site.upstream_ca());
+    for (flag, name) in [
+        ("--state", "state"),
+        ("--state-key", "state-key"),
+        ("--audit", "audit.jsonl"),
+        ("--ca-file", "keygress-ca.pem"),
+        ("--admin-socket", "admin.sock"),
+    ] {
+        command.arg(flag).arg(path(name));
+    }
+    let process = Process::start(&mut command, "").unwrap();
+    let listening = process.wait_for("listens on ").unwrap();
+    let address = listening.split([':', ',']).take(2).collect::<Vec<_>>().join(":");
+    (process, address)
+}
+
+/// The status of a request through the proxy.
+fn get(site: &Site, proxy: &str, url: &str) -> String {
+    let mut curl = bare(tools::program("curl").unwrap());
+    curl.args(["--silent", "--max-time", "20", "--output", "/dev/null", "--write-out", "%{http_code}", "--proxy"]);
+    curl.arg(format!("http://{proxy}")).arg("--cacert").arg(site.folder().join("keygress-ca.pem")).arg(url);
+    String::from_utf8(curl.output().unwrap().stdout).unwrap()
+}
+
+fn command(site: &Site, arguments: &[&str]) -> String {
+    let mut command: Command = bare(binary().unwrap());
+    let output = command.args(arguments).arg("--admin-socket").arg(site.folder().join("admin.sock")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn audit(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn a_keygress_that_is_killed_leaves_nothing_alive() {
+    let site = Site::new().unwrap();
+    let echo = Echo::start(&site, "localhost").unwrap();
+    let issuer = Issuer::start(&site, 300).unwrap();
+    let secret = site.write_secret("client-secret", &issuer.basic_secret).unwrap();
+    site.write_secret("state-key", "0123456789abcdef0123456789abcdef").unwrap();
+    let (token_url, revocation_url, port) = (issuer.url("/token"), issuer.url("/token/revocation"), echo.port);
+    let policy = format!(
+        "version: 1
+credentials:
+  minted:
+    owner: tests@example.com
+    source:
+      oauth2_client_credentials:
+        {{ token_url: {token_url}, revocation_url: {revocation_url}, client_id: basic, client_secret: {{ file: {} }}, scope: [read] }}
+    inject: bearer
+    only_to: [localhost]
+rules:
+  echo:
+    from: any
+    to: https://localhost:{port}
+    allow_ips: [127.0.0.0/8, \"::1/128\"]
+    allow: [GET /hello]
+    credential: minted
+",
+        secret.display()
+    );
+    site.write("policy.yaml", &policy).unwrap();
+    let url = format!("https://localhost:{port}/hello");
+
+    let (killed, address) = serve(&site);
+    assert_eq!(get(&site, &address, &url), "200");
+    assert!(command(&site, &["leases"]).contains("minted"));
+    let told = command(&site, &["suspend", "--credential", "minted", "--reason", "a test"]);
+    assert_eq!(told.trim(), "suspended: credential `minted`, in force");
+    let seen = echo.seen();
+    let token = seen[0].values("authorization")[0].strip_prefix("Bearer ").unwrap();
+    killed.kill().unwrap();
+    assert!(issuer.is_active(&site, token).unwrap(), "a process that is killed revokes nothing by itself");
+    assert!(!audit(&site.folder().join("state/ledger")).contains(token));
+
+    let (_running, address) = serve(&site);
+    let begun = Instant::now();
+    while issuer.is_active(&site, token).unwrap() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", audit(&site.folder().join("audit.jsonl")));
+    }
+    assert_eq!(get(&site, &address, &url), "403", "what was stopped by hand stays stopped");
+    assert_eq!(echo.seen().len(), 1);
+    command(&site, &["resume", "--credential", "minted"]);
+    assert_eq!(get(&site, &address, &url), "200");
+    let records = audit(&site.folder().join("audit.jsonl"));
+    assert_eq!(records.matches("\"activity\":\"revoked\"").count(), 1, "{records}");
+}
