@@ -50,11 +50,19 @@ impl Proxy {
     /// # Errors
     /// What is wrong with the policy, among others.
     pub fn start(site: &Site, policy: &str) -> Result<Self> {
+        Self::start_as(site, policy, |_| {})
+    }
+
+    /// Starts it with other settings than the usual.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn start_as(site: &Site, policy: &str, adjust: impl FnOnce(&mut Settings)) -> Result<Self> {
         let folder = site.folder();
         let path = site.write("policy.yaml", policy)?;
         let (sink, lines) = channel();
         let (socket, ca) = (folder.join("callers.sock"), folder.join("keygress-ca.pem"));
-        let settings = Settings {
+        let mut settings = Settings {
             policy: vec![path.clone()],
             tcp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
             unix: vec![socket.clone()],
@@ -66,6 +74,7 @@ impl Proxy {
             pins: pins(policy)?,
             ..Settings::default()
         };
+        adjust(&mut settings);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let running = runtime.block_on(serve::start(settings))?;
         let address = *running.tcp.first().context("no listener")?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use keygress_policy::workload::Caller;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
@@ -29,6 +29,9 @@ mod pace;
 /// `CONNECT`: intercepted or blind.
 mod connect;
 
+/// Connections that the kernel brought here.
+pub mod transparent;
+
 /// The local certificate authority that mints leaves for interception.
 pub mod authority;
 
@@ -44,6 +47,7 @@ use crate::worker::Counted;
 pub use crate::exchange::Shared;
 use census::Census;
 use serve::{Door, Shut};
+use transparent::Capture;
 
 /// How long accepting rests when the process has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -53,6 +57,8 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 pub struct Listen {
     /// TCP addresses; port 0 takes a free one.
     pub tcp: Vec<SocketAddr>,
+    /// TCP addresses for captured connections, and how the kernel brings them.
+    pub captured: Vec<(SocketAddr, Capture)>,
     /// Unix socket paths; what is reachable is decided by the folder's mode.
     pub unix: Vec<PathBuf>,
     /// Worker threads, one runtime each; at least one.
@@ -65,14 +71,17 @@ pub struct Listen {
 pub struct Accepting {
     /// The bound TCP addresses, in the order asked for.
     pub tcp: Vec<SocketAddr>,
+    /// The bound addresses for captured connections, in the order asked for.
+    pub captured: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
     closing: watch::Sender<Option<Instant>>,
     workers: Vec<JoinHandle<()>>,
 }
 
 /// The listeners of one worker.
+#[derive(Default)]
 struct Doors {
-    tcp: Vec<std::net::TcpListener>,
+    tcp: Vec<(std::net::TcpListener, Option<Capture>)>,
     unix: Vec<std::os::unix::net::UnixListener>,
 }
 
@@ -82,18 +91,19 @@ struct Doors {
 /// Where an address cannot be bound.
 pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
     let count = listen.workers.max(1);
-    let mut doors: Vec<Doors> = (0..count).map(|_| Doors { tcp: Vec::new(), unix: Vec::new() }).collect();
-    let mut bound = Vec::new();
-    for asked in &listen.tcp {
-        let mut address = *asked;
+    let mut doors: Vec<Doors> = (0..count).map(|_| Doors::default()).collect();
+    let mut open = |asked: SocketAddr, capture| {
+        let mut address = asked;
         for door in &mut doors {
-            let listener = bind_tcp(address)?;
+            let listener = bind_tcp(address, capture)?;
             address = listener.local_addr()?;
-            door.tcp.push(listener);
+            door.tcp.push((listener, capture));
         }
         shared.connector.is_own(address);
-        bound.push(address);
-    }
+        io::Result::Ok(address)
+    };
+    let bound = listen.tcp.iter().map(|asked| open(*asked, None)).collect::<io::Result<_>>()?;
+    let captured = listen.captured.iter().map(|(asked, capture)| open(*asked, Some(*capture))).collect::<io::Result<_>>()?;
     for path in &listen.unix {
         let listener = bind_unix(path)?;
         for door in &mut doors {
@@ -109,7 +119,7 @@ pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
             std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task))
         })
         .collect::<io::Result<_>>()?;
-    Ok(Accepting { tcp: bound, unix: listen.unix.clone(), closing, workers })
+    Ok(Accepting { tcp: bound, captured, unix: listen.unix.clone(), closing, workers })
 }
 
 impl Accepting {
@@ -127,11 +137,15 @@ impl Accepting {
 }
 
 /// One listener per worker on the same address: the kernel spreads connections, and no accept lock is shared.
-fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind_tcp(address: SocketAddr, capture: Option<Capture>) -> io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    if capture == Some(Capture::Tproxy) {
+        // It holds for IPv6 sockets too.
+        socket.set_ip_transparent_v4(true).map_err(|error| io::Error::new(error.kind(), format!("TPROXY needs CAP_NET_ADMIN: {error}")))?;
+    }
     socket.bind(&address.into())?;
     socket.listen(1024)?;
     Ok(socket.into())
@@ -160,9 +174,9 @@ fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instan
     runtime.block_on(async move {
         let worker = Rc::new(Worker { shared, pool: Pool::default() });
         let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
-        for listener in doors.tcp {
+        for (listener, capture) in doors.tcp {
             match TcpListener::from_std(listener) {
-                Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener))),
+                Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener, capture))),
                 Err(error) => tracing::error!(%error, "a listener could not be opened"),
             }
         }
@@ -209,7 +223,7 @@ impl Entrance {
     /// Proves whose connection it is, and gives it a place. One that is refused is still told so, as an answer to its request.
     ///
     /// `None` where there are too many of those too: it is closed, and counted.
-    fn admit(&self, peer: &Peer<'_>) -> Option<Admitted> {
+    fn admit(&self, peer: &Peer<'_>, way: Way) -> Option<Admitted> {
         let proven = self.worker.shared.callers.connection(peer, self.task.is_some());
         let (caller, shut) = match proven {
             Ok(caller) => (caller, None),
@@ -226,8 +240,8 @@ impl Entrance {
             },
         };
         let counted = Counted::new(&self.worker.shared.metrics, place);
-        let line = Rc::new(Line::new(self.worker.clone(), Way::Forward, caller).counting(Some(counted)));
-        Some(Admitted { line, door: Door { task: self.task.clone(), shut } })
+        let line = Rc::new(Line::new(self.worker.clone(), way, caller).counting(Some(counted)));
+        Some(Admitted { line, door: Door { task: self.task.clone(), shut, captured: None } })
     }
 }
 
@@ -237,7 +251,7 @@ struct Admitted {
     door: Door,
 }
 
-async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
+async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener, capture: Option<Capture>) {
     let mut closes = entrance.closes.clone();
     loop {
         tokio::select! {
@@ -245,8 +259,13 @@ async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
                     let Ok(local) = stream.local_addr() else { continue };
-                    if let Some(admitted) = entrance.admit(&Peer::Tcp { peer, local }) {
-                        spawn(entrance.clone(), admitted, Tcp(stream));
+                    match capture {
+                        None => {
+                            if let Some(admitted) = entrance.admit(&Peer::Tcp { peer, local }, Way::Forward) {
+                                spawn(entrance.clone(), admitted, Tcp(stream));
+                            }
+                        }
+                        Some(capture) => take_captured(&entrance, stream, (peer, local), listener.local_addr().ok(), capture),
                     }
                 }
                 Err(error) => rest(&error).await,
@@ -262,7 +281,7 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    if let Some(admitted) = entrance.admit(&Peer::Unix(&stream)) {
+                    if let Some(admitted) = entrance.admit(&Peer::Unix(&stream), Way::Forward) {
                         spawn(entrance.clone(), admitted, stream);
                     }
                 }
@@ -278,6 +297,26 @@ fn spawn(entrance: Rc<Entrance>, admitted: Admitted, stream: impl AsyncRead + As
     tokio::task::spawn_local(async move {
         serve::plain(line, door, stream, entrance.closes.clone()).await;
     });
+}
+
+/// A captured connection; one that was dialled to the listener itself is refused, since it would lead back here.
+fn take_captured(
+    entrance: &Rc<Entrance>,
+    stream: TcpStream,
+    (peer, local): (SocketAddr, SocketAddr),
+    listener: Option<SocketAddr>,
+    capture: Capture,
+) {
+    let original = listener.and_then(|listener| transparent::original(&stream, capture, listener));
+    let known = original.map_or(Peer::Tcp { peer, local }, |original| Peer::Captured { peer, original });
+    let Some(Admitted { line, mut door }) = entrance.admit(&known, Way::Transparent) else { return };
+    let original = original.unwrap_or_else(|| {
+        door.shut = Some(Shut::Direct);
+        local
+    });
+    door.captured = Some(original);
+    let closes = entrance.closes.clone();
+    tokio::task::spawn_local(transparent::serve(line, door, original, stream, closes));
 }
 
 /// Without descriptors accepting again at once would spin; a connection that broke off before it was accepted is nothing.

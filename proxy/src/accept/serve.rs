@@ -1,6 +1,7 @@
 //! HTTP on a connection, and the ways from one to the next: each request is read at the gate and given to `exchange`.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::exchange::{Line, exchange};
 use crate::worker::{LocalExecutor, Pace, Serving};
 
 /// How long a connection that is refused for want of places may take to ask: it holds a descriptor.
-const REFUSED_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const REFUSED_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The largest head, in bytes.
 const HEAD_MAX: usize = 32 * 1024;
@@ -46,6 +47,8 @@ pub(super) struct Door {
     pub(super) task: Option<Arc<RunningTask>>,
     /// Why whatever comes is refused.
     pub(super) shut: Option<Shut>,
+    /// Where a captured connection was dialled to.
+    pub(super) captured: Option<SocketAddr>,
 }
 
 /// Why nothing that comes on a connection is carried.
@@ -55,6 +58,8 @@ pub(super) enum Shut {
     Unproven(Unproven),
     /// The caller, or the worker, holds all the connections it may.
     Full,
+    /// It was dialled to a listener for captured connections.
+    Direct,
 }
 
 /// A plain listener: absolute-form, CONNECT and routes.

@@ -16,6 +16,9 @@ pub mod serve;
 /// `keygress run`: a proxy that lives as long as one command.
 pub mod run;
 
+/// `keygress net`: rules that bring connections to a transparent listener.
+pub mod net;
+
 /// `keygress check`: every problem of a policy.
 pub mod check;
 
@@ -50,6 +53,8 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Run one command behind a proxy of its own; what was issued for it is revoked when it ends.
     Run(run::Args),
+    /// Make nftables rules that bring connections to a transparent listener.
+    Net(net::Args),
     /// Check a policy: every problem, each with its place and remedy.
     Check(check::Args),
     /// Run the policy's own tests.
@@ -79,6 +84,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(*args),
         Command::Run(args) => run::run(&args),
+        Command::Net(args) => net::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),

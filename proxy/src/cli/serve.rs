@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::Policy;
 use crate::accept::authority::Authority;
+use crate::accept::transparent::Capture;
 use crate::accept::{self, Accepting, Listen};
 use crate::admin::{self, Admin};
 use crate::audit::Audit;
@@ -33,6 +34,7 @@ use crate::forward::Connector;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reload::{self, Live, Progress, Reloader, Sources};
+use crate::stream;
 
 /// Arguments of `keygress serve`.
 #[derive(Debug, clap::Args)]
@@ -68,10 +70,11 @@ fn banner(running: &Running, unix: &[PathBuf]) -> io::Result<()> {
     let listening: Vec<_> = tcp.chain(unix.iter().map(|path| path.display().to_string())).collect();
     let policy = &running.shared.live.load().policy;
     let (rules, credentials) = (policy.rules().len(), policy.credentials().len());
+    let captured = running.captured.iter().map(|address| format!(", captures on {address}")).collect::<String>();
     let metrics = running.metrics.map(|address| format!(", metrics on {address}")).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
     let listening = listening.join(", ");
-    writeln!(anstream::stderr(), "keygress {version} listens on {listening}{metrics}: {rules} rules, {credentials} credentials")
+    writeln!(anstream::stderr(), "keygress {version} listens on {listening}{captured}{metrics}: {rules} rules, {credentials} credentials")
 }
 
 /// The signals that `serve` answers. From [`Signals::listen`] on they no longer end the process by themselves.
@@ -108,6 +111,8 @@ impl Signals {
 pub struct Running {
     /// The bound TCP addresses for callers, in the order asked for.
     pub tcp: Vec<SocketAddr>,
+    /// The bound TCP addresses for captured connections: those of `REDIRECT`, then those of `TPROXY`.
+    pub captured: Vec<SocketAddr>,
     /// The bound TCP address of health and metrics.
     pub metrics: Option<SocketAddr>,
     /// What the connections share.
@@ -127,6 +132,9 @@ pub struct Running {
 /// # Errors
 /// Every problem of the policy; a listener, audit or file that cannot be opened.
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+    if let Some(mark) = settings.mark {
+        stream::mark_dialled(mark).context("cannot mark what is dialled")?;
+    }
     let files = reload::read(&settings.policy)?;
     let policy = compile(&files)?;
     let roots = Arc::new(config::roots(&settings.upstream_ca)?);
@@ -156,10 +164,13 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         Some(address) => Some(admin.open_tcp(address).await.with_context(|| format!("cannot listen on `{address}`"))?),
         None => None,
     };
-    let listen = Listen { tcp: settings.tcp, unix: settings.unix, workers: settings.workers, task: None };
+    let redirected = settings.transparent.iter().map(|address| (*address, Capture::Redirect));
+    let captured = redirected.chain(settings.tproxy.iter().map(|address| (*address, Capture::Tproxy))).collect();
+    let listen = Listen { tcp: settings.tcp, captured, unix: settings.unix, workers: settings.workers, task: None };
     let accepting = accept::start(&shared, &listen).context("cannot listen for callers")?;
     Ok(Running {
         tcp: accepting.tcp.clone(),
+        captured: accepting.captured.clone(),
         metrics,
         ca_pem: shared.authority.pem().to_owned(),
         reloader,
