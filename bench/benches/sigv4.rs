@@ -45,7 +45,13 @@ fn sign(c: &mut Criterion) {
     let mut group = c.benchmark_group("sigv4");
     for (name, service, authority, uri, body) in cases {
         let (injection, rendered) = signer(service);
-        let sending = Sending { now: jiff::Timestamp::UNIX_EPOCH, authority, body: Some(body) };
+        let sending = Sending {
+            now: jiff::Timestamp::UNIX_EPOCH,
+            nonce: || [0; 16],
+            scheme: keygress_policy::destination::Scheme::Https,
+            authority,
+            body: Some(body),
+        };
         let asked = head(uri);
         group.bench_function(name, |b| {
             b.iter_batched_ref(

@@ -95,7 +95,7 @@ impl<S: Source> Policy<S> {
             },
             Decision::Denied(denial) => {
                 let deciding = match &denial {
-                    Denial::Except(rule) | Denial::Ambiguous(rule, _) => Some(rule.name.to_string()),
+                    Denial::Except(rule) | Denial::Minting(rule) | Denial::Ambiguous(rule, _) => Some(rule.name.to_string()),
                     Denial::UnknownDestination | Denial::Caller | Denial::Request | Denial::Path(_) => None,
                 };
                 let suggestion = self.suggestion(&denial, &question);
@@ -199,6 +199,12 @@ fn sentence(denial: &Denial<'_>, question: &Question<'_>) -> String {
         Denial::Caller => format!("rules name `{to}`, but none is for this caller"),
         Denial::Request => format!("rules let this caller reach `{to}`, but none allows `{} {}`", question.method, question.path),
         Denial::Except(rule) => format!("`except` of rule `{}` refuses it, whatever another rule allows", rule.name),
+        Denial::Minting(rule) => {
+            format!(
+                "its answer would be a new credential: a pattern of rule `{}` does not allow that, only an entry that names it in full",
+                rule.name
+            )
+        }
         Denial::Ambiguous(one, other) => format!("rules `{}` and `{}` would put different credentials on it", one.name, other.name),
         Denial::Path(problem) => format!("{problem}, so it can be read in more than one way"),
     }
@@ -224,6 +230,10 @@ fn reason(rule: &Rule, terms: &Terms, question: &Question<'_>) -> RuleReason {
         (true, "`except` matches: it refuses the request".to_owned())
     } else if !terms.allow.iter().any(|allow| allow.matches(question.method, question.path)) {
         (false, "no entry of `allow` matches this method and path".to_owned())
+    } else if terms.mints(question.method, question.path)
+        && !terms.allow.iter().any(|allow| terms.names_minting(allow) && allow.matches(question.method, question.path))
+    {
+        (false, "the answer would be a new credential, and no entry of `allow` names the request in full".to_owned())
     } else if rule.credential.is_some() {
         (true, "it allows the request and puts a credential on".to_owned())
     } else {

@@ -32,6 +32,12 @@ pub mod limit;
 /// The list of injections: how a credential goes on the wire.
 pub mod inject;
 
+/// What keygress knows of vendors' APIs.
+pub mod preset;
+
+/// Calls whose answer is a new credential.
+mod minting;
+
 /// Names of rules, credentials and workloads.
 pub mod name;
 

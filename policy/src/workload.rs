@@ -60,7 +60,7 @@ pub struct Workloads {
 }
 
 /// How a workload is recognised: everything that is given must hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selector {
     pub(crate) pod: Option<PodSelector>,
     pub(crate) process: Option<ProcessSelector>,
@@ -69,7 +69,7 @@ pub(crate) struct Selector {
 }
 
 /// A pod as the policy describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PodSelector {
     pub(crate) namespace: String,
     pub(crate) service_account: String,
@@ -77,7 +77,7 @@ pub(crate) struct PodSelector {
 }
 
 /// A process as the policy describes it; at least one attribute other than the executable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProcessSelector {
     pub(crate) user: Option<String>,
     pub(crate) uid: Option<u32>,

@@ -58,11 +58,17 @@ fn a_warm_credential_is_put_on_without_allocating() {
         let material = match injection.takes() {
             keygress_policy::material::MaterialKind::Token => Material::Token(secret),
             keygress_policy::material::MaterialKind::UserPassword => Material::UserPassword { user: "user".into(), password: secret },
-            keygress_policy::material::MaterialKind::AwsKeys => unreachable!("signatures are measured apart"),
+            other => unreachable!("{other}: signatures are measured apart"),
         };
         let rendered = injection.render(&material).unwrap();
         let placeholder = Secret::new(b"placeholder".to_vec());
-        let sending = Sending { now: jiff::Timestamp::UNIX_EPOCH, authority: "api.test", body: Some(b"") };
+        let sending = Sending {
+            now: jiff::Timestamp::UNIX_EPOCH,
+            nonce: || [0; 16],
+            scheme: keygress_policy::destination::Scheme::Https,
+            authority: "api.test",
+            body: Some(b""),
+        };
         injection.act(&mut head(), &rendered, &sending).unwrap();
 
         let mut head = head();

@@ -13,9 +13,9 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use keygress_policy::Rule;
-use keygress_policy::decide::{Connect, Decision, Denial, Grant, Question};
+use keygress_policy::decide::{Connect, Decision, Grant, Question};
 use keygress_policy::destination::{Host, Scheme};
-use keygress_policy::inject::{Payload, Sending, SlotRefusal, strip};
+use keygress_policy::inject::{Heard, Payload, Sending, strip};
 use tokio::net::TcpStream;
 
 /// What a connection knows of its caller, and keeps from request to request.
@@ -24,9 +24,13 @@ pub mod line;
 /// What is written down of one request.
 mod record;
 
-use crate::body::{Body, Unread};
+/// Why a request goes no further, as it is told.
+mod refused;
+
+use crate::body::Body;
 use crate::caller::RunningTask;
-use crate::credentials::{Ready, Source};
+use crate::client_auth::ClientAuth;
+use crate::credentials::{Ready, Source, nonce};
 use crate::forward::{self, Failed, Shelf, Target, head, upgrade};
 use crate::needles::{Needles, VALUE_BYTES_MIN};
 use crate::refusal::{Code, Refusal};
@@ -35,6 +39,7 @@ use crate::scrub::{self, Depth, Frames, Sieve};
 
 pub use line::{Line, Shared, Sight, Way, Worker};
 use record::Record;
+use refused::{denied, no_credential, not_read, slot_refused};
 
 /// A request as it would be sent: read once, at the gate, from exactly one interpretation of what the caller wrote.
 pub struct Asked {
@@ -99,13 +104,14 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     let mut use_of = Use::prepare(line, &sight, &grant, &mut head).await?;
 
     // put it on, send it
-    let target = Target { scheme, host: &host, port, allow_ips: &grant.rule.allow_ips, http1_only: caller_upgrade.is_some() };
-    let shelf = sight.shelf(line.pool(), grant.rule.index, &target)?;
+    let (allow_ips, http1_only, client_auth) = (&*grant.rule.allow_ips, caller_upgrade.is_some(), use_of.client_auth().cloned());
+    let target = Target { scheme, host: &host, port, allow_ips, http1_only, client_auth: client_auth.as_ref() };
+    let shelf = sight.shelf(line.pool(), grant.rule.lineage, &target)?;
     let body = use_of.read(&grant, &head, &shelf, Body::request(body, &grant.rule.request_trailers)).await?;
     let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
     let mut response = attempt(line, record, (&shelf, &target), &mut use_of, (head, body)).await?;
     if let Some(again) = spare.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
-        use_of.renew().await?;
+        use_of.renew(&response).await?;
         response = attempt(line, record, (&shelf, &target), &mut use_of, again).await?;
     }
 
@@ -129,6 +135,7 @@ async fn attempt(
     loop {
         if link.is_fresh() {
             use_of.confirm().await?;
+            use_of.is_shown_to(target)?;
         }
         body = use_of.put_on(&mut head, body, shelf)?;
         record.sent(use_of);
@@ -180,7 +187,7 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
         };
         record.rule(rule);
         counted(line, &sight, rule)?;
-        let target = Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false };
+        let target = Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false, client_auth: None };
         Box::pin(line.connector().dial(&target)).await.map(Opened::Tunnel)
     }
     .await;
@@ -230,7 +237,7 @@ impl<'g> Use<'g> {
             Some(ready) => ready,
             None => slot.wait().await.map_err(|unavailable| no_credential(grant, unavailable))?,
         };
-        let depth = if grant.rule.unsafe_unscrubbed_body { Depth::Fields } else { Depth::Whole };
+        let depth = if grant.unscrubbed { Depth::Fields } else { Depth::Whole };
         if depth == Depth::Whole {
             scrub::ask(&mut head.headers);
         }
@@ -257,13 +264,26 @@ impl<'g> Use<'g> {
     /// Puts the credential on the head, and on the body where it signs or changes that.
     fn put_on(&self, head: &mut Parts, body: Body, shelf: &Shelf) -> Result<Body, Refusal> {
         let Some((credential, _, ready)) = &self.credential else { return Ok(body) };
-        let sending = Sending { now: Timestamp::now(), authority: shelf.authority(), body: body.bytes() };
+        let sending = Sending { now: Timestamp::now(), nonce, scheme: shelf.scheme(), authority: shelf.authority(), body: body.bytes() };
         let payload = credential.injection.act(head, &ready.rendered, &sending).map_err(|why| Refusal::new(Code::BadRequest, why))?;
         Ok(match payload {
             Payload::AsItCame => body,
             Payload::Replaced(bytes) => Body::text(Bytes::from_owner(bytes)),
             Payload::Resigned(chunks) => body.resigned(chunks),
         })
+    }
+
+    /// The certificate that proves us, where that is what the credential is.
+    fn client_auth(&self) -> Option<&Arc<ClientAuth>> {
+        self.ready()?.client_auth.as_ref()
+    }
+
+    /// A certificate that was replaced while its connection was made is not taken for the new one.
+    fn is_shown_to(&self, target: &Target<'_>) -> Result<(), Refusal> {
+        if self.client_auth() == target.client_auth {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::NoCredential, "the client certificate was replaced at that moment").retry_after(Some(1)))
     }
 
     fn ready(&self) -> Option<&Ready> {
@@ -273,11 +293,15 @@ impl<'g> Use<'g> {
     /// A 401 is answered with a fresh value where the provider can mint one, and the request is sent again as it was.
     fn may_renew(&self) -> bool {
         use keygress_policy::Source as _;
-        self.credential.as_ref().is_some_and(|(credential, _, _)| !credential.source.is_static())
+        self.client_auth().is_none() && self.credential.as_ref().is_some_and(|(credential, _, _)| !credential.source.is_static())
     }
 
-    async fn renew(&mut self) -> Result<(), Refusal> {
-        if let Some((_, slot, ready)) = &self.credential {
+    /// What the answer itself makes up for needs no fresh value: a proof that lacked the nonce of its destination.
+    async fn renew(&mut self, response: &Response<Incoming>) -> Result<(), Refusal> {
+        if let Some((credential, slot, ready)) = &self.credential {
+            if credential.injection.hear(&ready.rendered, response.status(), response.headers()) == Heard::Again {
+                return Ok(());
+            }
             slot.invalidate(ready);
         }
         self.take_fresh().await
@@ -302,8 +326,11 @@ impl<'g> Use<'g> {
 
     /// Masks the head of what comes back, and prepares what watches the rest; nothing where no credential was put on.
     fn watch(&self, response: &mut Response<Incoming>, record: &mut Record<'_>) -> Result<Option<Sieve>, Refusal> {
-        if self.credential.is_some() && self.depth == Depth::Fields {
-            record.unscrubbed();
+        if let Some((credential, _, ready)) = &self.credential {
+            let _ = credential.injection.hear(&ready.rendered, response.status(), response.headers());
+            if self.depth == Depth::Fields {
+                record.unscrubbed();
+            }
         }
         let Some(needles) = &self.needles else { return Ok(None) };
         scrub::answer(response, needles, self.depth).map(|sieve| Some(record.follow(sieve)))
@@ -328,48 +355,12 @@ fn permitted(decision: Decision<'_, Source>) -> Result<Grant<'_, Source>, Refusa
     }
 }
 
-fn denied(denial: &Denial<'_>) -> Refusal {
-    match denial {
-        Denial::UnknownDestination => Refusal::new(Code::UnknownDestination, "no rule of the policy names this destination"),
-        Denial::Caller => Refusal::new(Code::CallerNotAllowed, "rules name this destination, but none for this caller"),
-        Denial::Request => Refusal::new(Code::NotAllowed, "rules name this destination and caller, but none this method and path"),
-        Denial::Except(rule) => Refusal::new(Code::Excepted, "an `except` names this request").by_rule(&rule.name),
-        Denial::Ambiguous(one, other) => {
-            Refusal::new(Code::Ambiguous, format!("`{}` and `{}` put different credentials on it", one.name, other.name)).by_rule(&one.name)
-        }
-        Denial::Path(why) => Refusal::new(Code::PathAmbiguous, *why),
-    }
-}
-
 fn counted(line: &Line, sight: &Sight, rule: &Rule) -> Result<(), Refusal> {
     if rule.limit.is_none() {
         return Ok(());
     }
     let count = line.shared().limits.count(rule, sight.workload.as_deref(), sight.task_id(), Instant::now());
     count.map_err(|seconds| Refusal::new(Code::RateLimited, "the rule's rate is used up").by_rule(&rule.name).retry_after(Some(seconds)))
-}
-
-fn no_credential(grant: &Grant<'_, Source>, unavailable: crate::credentials::Unavailable) -> Refusal {
-    let name = grant.credential.map_or("", |credential| credential.name.as_str());
-    Refusal::new(Code::NoCredential, format!("`{name}`: {}", unavailable.reason))
-        .by_rule(&grant.rule.name)
-        .retry_after(unavailable.retry_after)
-}
-
-fn not_read(unread: &Unread) -> Refusal {
-    match unread {
-        Unread::TooLarge(bytes_max) => Refusal::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", bytes_max / 1024)),
-        Unread::Broken(_) => Refusal::new(Code::BadRequest, "the body ended early"),
-    }
-}
-
-fn slot_refused(grant: &Grant<'_, Source>, refusal: SlotRefusal) -> Refusal {
-    let detail = match refusal {
-        SlotRefusal::Unreadable(why) => return Refusal::new(Code::BadRequest, why).by_rule(&grant.rule.name),
-        SlotRefusal::Occupied => "the slot must be empty, and the application filled it",
-        SlotRefusal::NotThePlaceholder => "the slot must hold this task's placeholder",
-    };
-    Refusal::new(Code::SlotRefused, detail).by_rule(&grant.rule.name)
 }
 
 fn passed_back(response: Response<Incoming>, sieve: Option<Sieve>) -> Response<Body> {

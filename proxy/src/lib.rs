@@ -33,6 +33,9 @@ pub mod worker;
 /// TCP: how the process dials, and a stream that writes small pieces in one go.
 pub mod stream;
 
+/// A client certificate that a destination is shown.
+pub mod client_auth;
+
 /// Bodies, streamed both ways.
 pub mod body;
 
@@ -47,6 +50,9 @@ pub mod reload;
 
 /// How the process itself runs.
 pub mod config;
+
+/// What the process gives up.
+pub mod sandbox;
 
 /// Health, metrics and control.
 pub mod admin;

@@ -105,7 +105,7 @@ fn seconds_up(wait: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use keygress_policy::compile::HostPattern;
+    use keygress_policy::compile::{HostPattern, Lineage};
     use keygress_policy::destination::{Host, Scheme};
 
     use super::*;
@@ -114,6 +114,7 @@ mod tests {
         Rule {
             name: name.into(),
             index: 0,
+            lineage: Lineage::first(0),
             scheme: Scheme::Https,
             host: HostPattern::Exact(Host::Name("api.test".into())),
             port: 443,

@@ -59,6 +59,7 @@ struct Inner {
     last_load_failed: IntGauge,
     audit_records: IntCounter,
     audit_lost: IntCounter,
+    sandbox: IntGaugeVec,
 }
 
 /// A resolved series of `keygress_requests_total`.
@@ -117,6 +118,7 @@ impl Metrics {
             ),
             audit_records: counter(r, "keygress_audit_records_total", "Audit records written."),
             audit_lost: counter(r, "keygress_audit_lost_total", "Audit events lost because the sink refused and the queue was full."),
+            sandbox: gauges(r, "keygress_sandbox_enforced", "Whether a measure of the sandbox holds on this machine.", &["measure"]),
             registry,
         };
         Self { inner: Arc::new(inner) }
@@ -161,6 +163,11 @@ impl Metrics {
         self.inner.loads.with_label_values(&[result(ok)]).inc();
         self.inner.last_load_failed.set(i64::from(!ok));
         self.inner.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+    }
+
+    /// Whether a measure of the sandbox holds on this machine.
+    pub fn sandbox(&self, measure: &str, enforced: bool) {
+        self.inner.sandbox.with_label_values(&[measure]).set(i64::from(enforced));
     }
 
     /// The audit sink took or lost records.

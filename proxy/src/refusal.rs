@@ -81,6 +81,8 @@ codes! {
     NotAllowed = "not_allowed", FORBIDDEN, "No rule allows this request", "Ask the owner of the policy to add this method and path to a rule's `allow`; retrying will not help.";
     /// An `except` names it.
     Excepted = "excepted", FORBIDDEN, "A rule excepts this request", "The policy refuses this on purpose; retrying will not help.";
+    /// The answer would be a credential, and no rule names the request in full.
+    Minting = "minting", FORBIDDEN, "The answer would be a new credential", "Ask the owner of the policy for a rule that names this request in full; retrying will not help.";
     /// Two rules want different credentials on it.
     Ambiguous = "ambiguous_credentials", FORBIDDEN, "Two rules put different credentials on this request", "Ask the owner of the policy to make these rules disjoint; retrying will not help.";
     /// The injected slot already holds something, or not the placeholder.

@@ -257,7 +257,8 @@ impl Loader {
         let judged = catch_unwind(AssertUnwindSafe(|| self.judge(files)));
         let outcome = judged.unwrap_or_else(|_| Err("keygress failed on this policy: please report it".to_owned()));
         let outcome = match outcome {
-            Ok(policy) => {
+            Ok(mut policy) => {
+                policy.succeed(&self.live.snapshot.load().policy);
                 self.retired.push(self.live.replace(policy));
                 let generation = self.live.snapshot.load().generation;
                 self.accepted(generation);

@@ -23,7 +23,9 @@ static MARK: AtomicU32 = AtomicU32::new(0);
 /// Where the process may not mark its sockets: it needs `CAP_NET_ADMIN`.
 pub fn mark_dialled(mark: u32) -> io::Result<()> {
     let trial = TcpSocket::new_v4()?;
-    SockRef::from(&trial).set_mark(mark).map_err(|error| io::Error::new(error.kind(), format!("it needs CAP_NET_ADMIN: {error}")))?;
+    SockRef::from(&trial).set_mark(mark).map_err(|error| {
+        io::Error::new(error.kind(), format!("it needs CAP_NET_ADMIN, in the ambient set where the sandbox is on: {error}"))
+    })?;
     MARK.store(mark, Ordering::Relaxed);
     Ok(())
 }

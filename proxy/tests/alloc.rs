@@ -74,7 +74,13 @@ async fn warm_decide_ready_and_inject_allocate_nothing() {
     let host = Host::parse("api.example.com").unwrap();
     let request = Request::get("/v1/things/42").header("authorization", "Bearer theirs").header("accept", "*/*").body(()).unwrap();
     let (mut head, ()) = request.into_parts();
-    let sending = Sending { now: jiff::Timestamp::UNIX_EPOCH, authority: "api.example.com", body: Some(b"") };
+    let sending = Sending {
+        now: jiff::Timestamp::UNIX_EPOCH,
+        nonce: || [0; 16],
+        scheme: keygress_policy::destination::Scheme::Https,
+        authority: "api.example.com",
+        body: Some(b""),
+    };
     let mut before = 0;
     for round in 0..=100 {
         // The first round is for what a thread sets up once.

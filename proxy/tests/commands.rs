@@ -116,3 +116,19 @@ fn the_schema_is_a_schema_and_knows_the_providers() {
     assert!(out.contains("oauth2_client_credentials"));
     assert_eq!(code, 0);
 }
+
+#[test]
+fn presets_are_listed_and_described() {
+    let (out, _, code) = keygress(&["presets"], POLICY);
+    assert_eq!(code, 0);
+    assert!(
+        out.lines().count() >= 40 && out.lines().any(|line| line.starts_with("anthropic ") && line.ends_with("api.anthropic.com")),
+        "{out}"
+    );
+    let (out, _, _) = keygress(&["presets", "github"], POLICY);
+    assert!(out.contains("https://docs.github.com/") && out.contains("mints        POST /app/installations/"), "{out}");
+    let (out, _, _) = keygress(&["presets", "stripe", "--format", "json"], POLICY);
+    assert_eq!(json(&out)[0]["hosts"][0], "api.stripe.com");
+    let (_, err, code) = keygress(&["presets", "nobody"], POLICY);
+    assert!(code == 1 && err.contains("there is no preset `nobody`"), "{err}");
+}

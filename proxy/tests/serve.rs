@@ -138,6 +138,16 @@ fn the_admin_socket_answers_its_owner() {
 }
 
 #[test]
+fn health_asks_either_socket_whether_it_is_ready() {
+    let served = Served::start();
+    while served.control("GET", "/readyz").0 == 503 {}
+    for (flag, place) in [("--admin-socket", served.path("admin.sock").display().to_string()), ("--metrics", served.metrics.to_string())] {
+        let output = Command::new(env!("CARGO_BIN_EXE_keygress")).args(["health", flag, &place]).output().unwrap();
+        assert!(output.status.success(), "{flag}: {output:?}");
+    }
+}
+
+#[test]
 fn a_reload_is_asked_for_and_answered() {
     let served = Served::start();
     assert_eq!(served.control("GET", "/reload").0, 405, "reading has no effect");

@@ -1,8 +1,8 @@
 // A token issuer on the OpenID-certified provider: client credentials, refresh tokens that rotate, JWT bearer, token exchange,
-// introspection, revocation; clients prove themselves by secret, private key or certificate.
+// introspection, revocation, tokens bound to a key; clients prove themselves by secret, private key or certificate.
 // Reads { modules, key, certificate, authority, ttl, verify, clients: [{ id, secret, method, grants, publicKey, selfSigned, dnsName }] } on standard input;
 // prints its port when it is ready, and a refresh token for each client that may use one.
-import { X509Certificate, createPublicKey } from "node:crypto";
+import { X509Certificate, createPublicKey, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { createServer } from "node:https";
 import { readFileSync } from "node:fs";
@@ -42,6 +42,8 @@ const provider = new Provider("https://issuer.test", {
     introspection: { enabled: true },
     revocation: { enabled: true },
     devInteractions: { enabled: false },
+    // Every proof must hold a nonce of this issuer.
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
     mTLS: {
       enabled: true,
       tlsClientAuth: true,

@@ -50,7 +50,7 @@ def take_web_tokens(only):
 
 
 def populate(endpoint, ca):
-    """A user that may do everything, two roles that it may assume, a bucket and a table."""
+    """A user that may do everything, two roles that it may assume, a bucket, a table, a secret and a parameter."""
     options = {"endpoint_url": endpoint, "verify": ca, "region_name": "eu-west-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
     iam = boto3.client("iam", **options)
     iam.create_user(UserName="keygress")
@@ -67,6 +67,10 @@ def populate(endpoint, ca):
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
+    login = json.dumps({"user": "reports", "word": "a-word-in-secrets-manager"})
+    boto3.client("secretsmanager", **options).create_secret(Name="prod/login", SecretString=login)
+    parameter = {"Name": "/prod/key", "Value": "a-key-in-parameter-store", "Type": "SecureString"}
+    boto3.client("ssm", **options).put_parameter(**parameter)
     key = iam.create_access_key(UserName="keygress")["AccessKey"]
     return {"id": key["AccessKeyId"], "secret": key["SecretAccessKey"], "first": ROLE + "first", "second": ROLE + "second"}
 

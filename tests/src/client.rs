@@ -1,5 +1,8 @@
 //! Real clients: a program with the environment that a user would give it, and what it printed.
 
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -90,6 +93,54 @@ impl Reply {
         let problem: Value = serde_json::from_str(&self.body)?;
         ensure!(problem.get("status").and_then(Value::as_u64) == Some(403), "no status in the problem: {self:?}");
         Ok(())
+    }
+}
+
+/// One connection to the proxy that asks by a route, again and again.
+pub struct Kept {
+    stream: RefCell<BufReader<TcpStream>>,
+    route: String,
+}
+
+impl Kept {
+    /// Connects.
+    ///
+    /// # Panics
+    /// Where nobody listens.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test that cannot connect has failed")]
+    pub fn open(address: SocketAddr, route: &str) -> Self {
+        let stream = TcpStream::connect(address).expect("nobody listens");
+        stream.set_read_timeout(Some(TIME_MAX)).expect("a socket without a timeout");
+        Self { stream: RefCell::new(BufReader::new(stream)), route: route.to_owned() }
+    }
+
+    /// The status of one GET; its answer is read to the end. 0 where the connection broke off.
+    #[must_use]
+    pub fn get(&self, path: &str) -> u16 {
+        self.asked(path).unwrap_or(0)
+    }
+
+    fn asked(&self, path: &str) -> std::io::Result<u16> {
+        let mut stream = self.stream.borrow_mut();
+        let request = format!("GET /{}{path} HTTP/1.1\r\nhost: localhost\r\n\r\n", self.route);
+        stream.get_mut().write_all(request.as_bytes())?;
+        let (mut status, mut length, mut line) = (0, 0, String::new());
+        loop {
+            line.clear();
+            if stream.read_line(&mut line)? == 0 {
+                return Ok(0);
+            }
+            let lower = line.to_ascii_lowercase();
+            if let Some(rest) = lower.strip_prefix("http/1.1 ") {
+                status = rest.get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(0);
+            } else if let Some(value) = lower.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            } else if line == "\r\n" {
+                let mut body = vec![0; length];
+                return stream.read_exact(&mut body).map(|()| status);
+            }
+        }
     }
 }
 

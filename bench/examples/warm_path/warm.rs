@@ -101,7 +101,13 @@ impl Warm {
         let injection = &grant.credential.unwrap().injection;
         injection.admit(head, None).unwrap();
         strip(head, &grant.rule.forward, Some(injection));
-        let sending = Sending { now: jiff::Timestamp::now(), authority: "api.example.com", body: Some(b"") };
+        let sending = Sending {
+            now: jiff::Timestamp::now(),
+            nonce: || [0; 16],
+            scheme: keygress_policy::destination::Scheme::Https,
+            authority: "api.example.com",
+            body: Some(b""),
+        };
         injection.act(head, &ready.rendered, &sending).unwrap();
     }
 

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
@@ -40,6 +40,13 @@ impl Check {
         self.problems.push(Problem::error(code, place, complaint));
     }
 
+    /// Whether a key of this file could not be read: what is missing then may be what was misspelled.
+    pub(super) fn has_unread(&self, file: usize) -> bool {
+        self.problems.iter().any(|problem| {
+            problem.place.is_some_and(|place| place.file == file) && matches!(problem.code, "unknown_key" | "unknown_word" | "wrong_type")
+        })
+    }
+
     /// Whether everything was well so far.
     pub(super) fn is_clean(&self) -> bool {
         self.problems.iter().all(|problem| problem.severity == crate::problem::Severity::Warning)
@@ -59,7 +66,7 @@ pub(super) struct Named<E> {
     /// Where the name stands.
     pub(super) place: Place,
     /// The entry itself.
-    pub(super) entry: E,
+    pub(super) entry: Box<E>,
 }
 
 impl<E> Named<E> {
@@ -72,7 +79,7 @@ impl<E> Named<E> {
 /// The entries of one section, merged.
 pub(super) struct Section<E> {
     /// What could be read, by name.
-    pub(super) entries: BTreeMap<String, Named<E>>,
+    pub(super) entries: Vec<Named<E>>,
     /// Names whose entry is wrong: they may be named without a second error.
     pub(super) lost: BTreeSet<String>,
 }
@@ -92,9 +99,11 @@ pub(super) struct Compiled<T> {
 impl<T> Compiled<T> {
     /// Compiles every entry of a section; the function gets the index that the result will have.
     pub(super) fn of<E>(section: Section<E>, check: &mut Check, mut compile: impl FnMut(usize, Named<E>, &mut Check) -> Option<T>) -> Self {
-        let mut compiled = Self { kept: Vec::new(), names: Vec::new(), places: Vec::new(), lost: section.lost };
-        for (name, entry) in section.entries {
-            let place = entry.place;
+        let count = section.entries.len();
+        let (kept, names, places) = (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut compiled = Self { kept, names, places, lost: section.lost };
+        for entry in section.entries {
+            let (name, place) = (entry.name.clone(), entry.place);
             if !check_name(&name, place, check) {
                 compiled.lost.insert(name);
                 continue;

@@ -2,10 +2,8 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use super::check::{Check, Compiled, Named, Section};
-use super::{Credential, Placeholder, Source, StaticTerms};
-use crate::destination::HostPattern;
-use crate::document::{CredentialEntry, PlaceholderEntry, StaticEntry};
-use crate::inject::Injection;
+use super::{Credential, Source, StaticTerms, given};
+use crate::document::{CredentialEntry, StaticEntry};
 use crate::name::CredentialName;
 
 /// How long before its last day a static key is warned about.
@@ -20,9 +18,12 @@ fn credential<S: Source>(index: usize, named: Named<CredentialEntry<S>>, check: 
     let owned = check_owner(&named, check);
     let terms = static_terms(&named, check);
     let sound = check_source(&named, check);
-    let injection = injection(&named, check);
-    let only_to = only_to(&named, check);
-    let placeholder = named.entry.placeholder.as_ref().map_or(Some(None), |entry| placeholder(entry, &named, check).map(Some));
+    let preset = given::preset(&named, check);
+    let known = preset.flatten();
+    let injection = given::injection(&named, known, check);
+    let only_to = given::only_to(&named, known, check);
+    let placeholder =
+        named.entry.placeholder.as_ref().map_or(Some(None), |entry| given::placeholder(entry, &named, known, check).map(Some));
     if !(owned && sound) {
         return None;
     }
@@ -32,6 +33,7 @@ fn credential<S: Source>(index: usize, named: Named<CredentialEntry<S>>, check: 
         owner: named.entry.owner.value,
         labels: named.entry.labels,
         source: named.entry.source.value,
+        preset: preset?,
         injection: injection?,
         only_to: only_to?,
         placeholder: placeholder?,
@@ -127,94 +129,4 @@ fn check_source<S: Source>(named: &Named<CredentialEntry<S>>, check: &mut Check)
         check.error("bad_source", named.at(source), message, help);
     }
     sound
-}
-
-fn injection<S: Source>(named: &Named<CredentialEntry<S>>, check: &mut Check) -> Option<Injection> {
-    let place = named.at(&named.entry.inject);
-    let injection = match Injection::compile(&named.entry.inject.value) {
-        Ok(injection) => injection,
-        Err((message, help)) => {
-            check.error("bad_injection", place, message, help);
-            return None;
-        }
-    };
-    let source = &named.entry.source.value;
-    let (takes, yields) = (injection.takes(), source.yields());
-    if takes != yields {
-        check.error(
-            "material_mismatch",
-            place,
-            format!(
-                "credential `{}` is put on as `{}`, which takes {takes}, but `{}` yields {yields}",
-                named.name,
-                injection.kind(),
-                source.kind()
-            ),
-            format!("use an injection that takes {yields}, or a source that yields {takes}"),
-        );
-        return None;
-    }
-    Some(injection)
-}
-
-fn only_to<S>(named: &Named<CredentialEntry<S>>, check: &mut Check) -> Option<Vec<HostPattern>> {
-    let list = &named.entry.only_to;
-    if list.value.is_empty() {
-        check.error(
-            "no_destination",
-            named.at(list),
-            format!("credential `{}` may reach no destination", named.name),
-            "list its hosts under `only_to`, as in `[api.example.com]`",
-        );
-        return None;
-    }
-    let mut hosts = Vec::new();
-    for item in &list.value {
-        match HostPattern::parse(&item.value) {
-            Ok(host) if host.spans_registry() => {
-                check.error(
-                    "public_suffix",
-                    named.at(item),
-                    format!("`{}` spans a public suffix", item.value),
-                    "name the hosts of one owner, such as `*.example.com`",
-                );
-            }
-            Ok(host) => hosts.push(host),
-            Err(problem) => {
-                let help = if item.value.contains([':', '/']) {
-                    "write the host alone, without scheme, port and path"
-                } else {
-                    "write a host, or `*.` and a suffix"
-                };
-                check.error("bad_host", named.at(item), format!("`{}` is not a host: {problem}", item.value), help);
-            }
-        }
-    }
-    hosts.sort();
-    (hosts.len() == list.value.len()).then_some(hosts)
-}
-
-fn placeholder<S>(entry: &PlaceholderEntry, named: &Named<CredentialEntry<S>>, check: &mut Check) -> Option<Placeholder> {
-    let env = &entry.env.value;
-    let good = env.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && !env.is_empty()
-        && !env.starts_with(|first: char| first.is_ascii_digit());
-    if !good {
-        check.error(
-            "bad_variable",
-            named.at(&entry.env),
-            format!("`{env}` is not the name of a variable"),
-            "use letters, digits and `_`, as in `STRIPE_API_KEY`",
-        );
-    }
-    let plain = entry.like.bytes().all(|byte| byte.is_ascii_graphic());
-    if !plain {
-        check.error(
-            "bad_placeholder",
-            named.at(&entry.env),
-            format!("the placeholder of `{}` is like something that no key looks like", named.name),
-            "use letters, digits and punctuation in `like`",
-        );
-    }
-    (good && plain).then(|| Placeholder { env: env.clone(), like: entry.like.clone() })
 }

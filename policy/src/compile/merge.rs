@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Source;
 use super::check::{Check, Named, Section};
@@ -19,20 +19,25 @@ pub(super) struct Merged<S> {
 impl<E> Section<E> {
     fn new(lost: &[(String, String)], section: &str) -> Self {
         let lost = lost.iter().filter(|(of, _)| of == section).map(|(_, name)| name.clone());
-        Self { entries: BTreeMap::new(), lost: lost.collect::<BTreeSet<_>>() }
+        Self { entries: Vec::new(), lost: lost.collect::<BTreeSet<_>>() }
     }
 
-    fn take(&mut self, entries: Entries<E>, file: usize, what: &str, check: &mut Check) {
-        for (name, entry) in entries.0 {
-            let place = name.place(file);
-            if let Some(first) = self.entries.get(&name.value) {
+    fn take(&mut self, entries: Entries<E>, file: usize) {
+        self.entries.extend(entries.0.into_iter().map(|(name, entry)| Named { place: name.place(file), name: name.value, entry }));
+    }
+
+    /// Brings everything that was taken into the order of the names; of several of one name the first taken stays.
+    fn sort(&mut self, what: &str, check: &mut Check) {
+        self.entries.sort_by(|one, other| one.name.cmp(&other.name));
+        self.entries.dedup_by(|later, first| {
+            let twice = later.name == first.name;
+            if twice {
                 let complaint =
-                    Complaint::new(format!("the {what} `{}` is defined twice", name.value), "rename one of the two, or remove it");
-                check.push(Problem::error("duplicate_name", place, complaint).related(first.place, "first defined here"));
-                continue;
+                    Complaint::new(format!("the {what} `{}` is defined twice", later.name), "rename one of the two, or remove it");
+                check.push(Problem::error("duplicate_name", later.place, complaint).related(first.place, "first defined here"));
             }
-            self.entries.insert(name.value.clone(), Named { name: name.value, place, entry });
-        }
+            twice
+        });
     }
 }
 
@@ -74,11 +79,18 @@ pub(super) fn merge<S: Source>(files: &[SourceFile], check: &mut Check) -> Merge
                 "begin the file with `version: 1`",
             ),
         }
-        merged.workloads.take(document.workloads, file, "workload", check);
-        merged.credentials.take(document.credentials, file, "credential", check);
-        merged.rules.take(document.rules, file, "rule", check);
+        merged.workloads.take(document.workloads, file);
+        merged.credentials.take(document.credentials, file);
+        merged.rules.take(document.rules, file);
         let tests = document.tests.unwrap_or_default().into_iter();
-        merged.tests.extend(tests.map(|test| Named { name: String::new(), place: test.value.request.place(file), entry: test.value }));
+        merged.tests.extend(tests.map(|test| Named {
+            name: String::new(),
+            place: test.value.request.place(file),
+            entry: Box::new(test.value),
+        }));
     }
+    merged.workloads.sort("workload", check);
+    merged.credentials.sort("credential", check);
+    merged.rules.sort("rule", check);
     merged
 }

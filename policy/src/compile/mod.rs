@@ -12,6 +12,9 @@ mod workloads;
 /// `credentials:` as meant.
 mod credentials;
 
+/// What a preset may give: injection, destinations, placeholder.
+mod given;
+
 /// `rules:` as meant.
 mod rules;
 
@@ -20,6 +23,9 @@ mod upstream;
 
 /// What only shows when rules are seen together.
 mod together;
+
+/// What stays the same from one policy to the next.
+mod lineage;
 
 /// `tests:` as meant.
 mod tests;
@@ -36,11 +42,14 @@ use crate::destination::{Host, RequestPattern, Scheme};
 use crate::inject::Injection;
 use crate::limit::Limit;
 use crate::material::MaterialKind;
+use crate::minting::Mint;
 use crate::name::{CredentialName, RuleName, WorkloadName};
+use crate::preset::Preset;
 use crate::problem::{Problem, Severity, SourceFile};
 use crate::workload::Selector;
 
 pub use crate::destination::HostPattern;
+pub use lineage::Lineage;
 pub(crate) use tests::{Expected, Test};
 
 /// The shape of a provider in the policy: `source: { kind: … }`. The proxy supplies the list; this crate never learns how one works.
@@ -68,6 +77,8 @@ pub struct Credential<S> {
     pub labels: BTreeMap<String, String>,
     /// Where it comes from.
     pub source: S,
+    /// The vendor's API that it is for, where the policy names one.
+    pub preset: Option<&'static Preset>,
     /// How it goes on the wire.
     pub injection: Injection,
     /// The destinations that it may ever reach, sorted.
@@ -94,6 +105,8 @@ pub struct Placeholder {
     pub env: String,
     /// The prefix that gives it the vendor's shape.
     pub like: String,
+    /// How many random letters and digits follow.
+    pub length: usize,
 }
 
 /// A rule as meant, without what only the matcher needs.
@@ -103,6 +116,8 @@ pub struct Rule {
     pub name: RuleName,
     /// Its position in [`Policy::rules`].
     pub index: usize,
+    /// The same in the next policy where it dials and identifies itself as before.
+    pub lineage: Lineage,
     /// `http` only where the rule says `unsafe_plaintext: true`.
     pub scheme: Scheme,
     /// Which hosts.
@@ -134,8 +149,22 @@ pub(crate) struct Terms {
     /// What it allows; everything where the policy names nothing.
     pub(crate) allow: Vec<RequestPattern>,
     pub(crate) except: Vec<RequestPattern>,
+    /// Requests that `allow` matches and whose answer is a credential, where the rule puts one on.
+    pub(crate) minting: Vec<Mint>,
     /// An encoded slash in a path to its destination stays inside its segment.
     pub(crate) opaque_slash: bool,
+}
+
+impl Terms {
+    /// Whether an entry of `allow` names one of those requests in full.
+    pub(crate) fn names_minting(&self, entry: &RequestPattern) -> bool {
+        self.minting.iter().any(|mint| mint.is_named_by(entry))
+    }
+
+    /// Whether the answer to this request is a credential.
+    pub(crate) fn mints(&self, method: &http::Method, path: &str) -> bool {
+        self.minting.iter().flat_map(Mint::patterns).any(|pattern| pattern.matches(method, path))
+    }
 }
 
 /// Whom a rule is for.
@@ -163,6 +192,10 @@ pub struct Route {
 pub struct Policy<S> {
     /// By name.
     pub(crate) workloads: Vec<(WorkloadName, Selector)>,
+    /// Of [`Policy::workloads`], in the same order.
+    pub(crate) workload_lineages: Vec<Lineage>,
+    /// A number that nothing had so far.
+    pub(crate) next_lineage: u64,
     /// By name.
     pub(crate) rules: Vec<Rule>,
     /// Those of [`Policy::rules`], in the same order.
@@ -191,6 +224,8 @@ impl<S: Source> Policy<S> {
             sites: Sites::new(rules.kept.iter().zip(&terms)),
             terms,
             routes: upstream::routes(&rules.kept, &pieces, &mut check),
+            workload_lineages: (0..workloads.len()).map(Lineage::first).collect(),
+            next_lineage: workloads.len().max(rules.kept.len()) as u64,
             workloads,
             credentials: credentials.kept.into_iter().map(Arc::new).collect(),
             rules: rules.kept,

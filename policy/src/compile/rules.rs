@@ -5,10 +5,11 @@ use http::header;
 
 use super::check::{Check, Compiled, Named, Section};
 use super::upstream::{Upstream, upstream};
-use super::{Callers, Credential, Rule, Source, Terms};
-use crate::destination::{RequestPattern, SlashInSegment};
+use super::{Callers, Credential, Lineage, Rule, Source, Terms};
+use crate::destination::{HostPattern, RequestPattern, Scheme, SlashInSegment};
 use crate::document::{At, EncodedSlash, From, LimitEntry, PerEntry, RuleEntry};
 use crate::limit::{Limit, Per};
+use crate::minting::{self, Mint};
 use crate::name::{RuleName, WorkloadName};
 use crate::problem::Place;
 use crate::workload::Selector;
@@ -92,10 +93,13 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
         return None;
     }
     let upstream = upstream?;
-    let terms = Terms { callers: callers?, allow: allow?, except: except?, opaque_slash };
+    let allow = allow?;
+    let minting = minting(named, &upstream.host, &allow, credential.flatten().and_then(|index| known.credentials.kept.get(index)), check)?;
+    let terms = Terms { callers: callers?, allow, except: except?, minting, opaque_slash };
     let rule = Rule {
         name: RuleName::from(named.name.as_str()),
         index,
+        lineage: Lineage::first(index),
         scheme: upstream.scheme,
         host: upstream.host,
         port: upstream.port,
@@ -203,6 +207,15 @@ fn credential<S: Source>(
         );
         return None;
     }
+    if upstream?.scheme == Scheme::Http && credential.injection.needs_tls() {
+        check.error(
+            "misplaced_injection",
+            named.at(name),
+            format!("rule `{}` cannot put `{}` on: it is shown in a TLS handshake, and `to` is plaintext", named.name, name.value),
+            "write `https` in `to`",
+        );
+        return None;
+    }
     // A wildcard has no credential, and without one the port does not matter.
     if let Some((message, help)) = credential.injection.misplaced(&host.to_string()) {
         check.error(
@@ -214,6 +227,45 @@ fn credential<S: Source>(
         return None;
     }
     Some(Some(index))
+}
+
+/// The requests that `allow` matches and whose answer is a credential; none where the rule puts none on. `None` where an entry matches
+/// nothing else and does not name it in full.
+fn minting<S>(
+    named: &Named<RuleEntry>,
+    host: &HostPattern,
+    allow: &[RequestPattern],
+    credential: Option<&Credential<S>>,
+    check: &mut Check,
+) -> Option<Vec<Mint>> {
+    let (Some(credential), HostPattern::Exact(host)) = (credential, host) else { return Some(Vec::new()) };
+    let mut mints = minting::at(host, credential.preset);
+    mints.retain(|mint| allow.iter().any(|entry| mint.meets(entry)));
+    let mut sound = true;
+    for (entry, written) in allow.iter().zip(named.entry.allow.iter().flat_map(|allow| &allow.value)) {
+        if let Some(mint) = mints.iter().find(|mint| mint.is_named_by(entry)) {
+            check.warning(
+                "mints",
+                named.at(written),
+                format!(
+                    "rule `{}` lets `{}` ask for another credential: the answer to `{}` is one",
+                    named.name,
+                    credential.name,
+                    mint.request()
+                ),
+                "remove the entry unless the caller must have it: keygress neither sees nor ends what is issued there",
+            );
+        } else if let Some(mint) = mints.iter().find(|mint| mint.covers(entry)) {
+            sound = false;
+            check.error(
+                "never_matches",
+                named.at(written),
+                format!("rule `{}` can never match here: the answer to `{}` is a credential", named.name, mint.request()),
+                "remove the entry, or name the request in full: one method, and every segment that says what is asked for",
+            );
+        }
+    }
+    sound.then_some(mints)
 }
 
 /// What goes through by name must not be the slot of the credential: what the caller put there never survives. False where it is.

@@ -13,13 +13,12 @@ const FILL: &str = "keygress-example-segment";
 
 /// Problems and lints that only show when rules are seen together.
 pub(super) fn examine<S: Source>(policy: &Policy<S>, pieces: &[Pieces], credential_places: &[Place], check: &mut Check) {
-    let here: BTreeMap<_, Vec<usize>> = by_destination(&policy.rules);
-    for indices in here.values() {
-        let seen =
-            |index: &usize| Some(Seen { rule: policy.rules.get(*index)?, terms: policy.terms.get(*index)?, pieces: pieces.get(*index)? });
-        let rules: Vec<Seen<'_>> = indices.iter().filter_map(seen).collect();
-        dead_entries(&rules, check);
-        conflicts(policy, &rules, check);
+    let mut rules: Vec<Seen<'_>> =
+        (policy.rules.iter().zip(&policy.terms).zip(pieces)).map(|((rule, terms), pieces)| Seen { rule, terms, pieces }).collect();
+    rules.sort_by_key(|seen| seen.destination());
+    for rules in rules.chunk_by(|one, other| one.destination() == other.destination()) {
+        dead_entries(rules, check);
+        conflicts(policy, rules, check);
     }
     if check.is_clean() {
         unused_credentials(policy, credential_places, check);
@@ -33,24 +32,25 @@ struct Seen<'r> {
     pieces: &'r Pieces,
 }
 
-/// The rules of each exact destination, and of each wildcard apart.
-fn by_destination(rules: &[Rule]) -> BTreeMap<(String, &'static str, u16), Vec<usize>> {
-    let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for rule in rules {
-        groups.entry((rule.host.to_string(), rule.scheme.as_str(), rule.port)).or_default().push(rule.index);
+impl<'r> Seen<'r> {
+    /// Rules of one exact destination, or of one wildcard, are looked at together.
+    fn destination(&self) -> (&'r HostPattern, &'static str, u16) {
+        (&self.rule.host, self.rule.scheme.as_str(), self.rule.port)
     }
-    groups
 }
 
 /// Entries that can never match because one `except` covers them for all their callers.
 fn dead_entries(rules: &[Seen<'_>], check: &mut Check) {
+    if rules.iter().all(|seen| seen.terms.except.is_empty()) {
+        return;
+    }
     let mut excepts: BTreeMap<Option<&[u8]>, Vec<(&Seen<'_>, &RequestPattern)>> = BTreeMap::new();
     for other in rules {
         for except in &other.terms.except {
             excepts.entry(except.path.first_literal()).or_default().push((other, except));
         }
     }
-    for Seen { rule, terms, pieces } in rules.iter().filter(|_| !excepts.is_empty()) {
+    for Seen { rule, terms, pieces } in rules {
         for (entry, place) in terms.allow.iter().zip(&pieces.allow) {
             let first = entry.path.first_literal();
             let anywhere = excepts.get(&None).filter(|_| first.is_some());
@@ -76,6 +76,11 @@ fn conflicts<S: Source>(policy: &Policy<S>, rules: &[Seen<'_>], check: &mut Chec
 
 /// Pairs of rules with different credentials of which a path can begin alike, each once.
 fn neighbours<'s, 'r>(rules: &'s [Seen<'r>]) -> Vec<(&'s Seen<'r>, &'s Seen<'r>)> {
+    let mut credentials = rules.iter().filter_map(|seen| seen.rule.credential);
+    let first = credentials.next();
+    if credentials.all(|other| Some(other) == first) {
+        return Vec::new();
+    }
     let mut by_first: BTreeMap<Option<&[u8]>, BTreeSet<usize>> = BTreeMap::new();
     let mut pairs = BTreeSet::new();
     for (position, seen) in rules.iter().enumerate().filter(|(_, seen)| seen.rule.credential.is_some()) {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ipnet::IpNet;
 
@@ -208,9 +208,11 @@ fn is_link_local(network: IpNet) -> bool {
 /// The base-URL routes: every exact host by name, and the aliases.
 pub(super) fn routes(rules: &[Rule], pieces: &[Pieces], check: &mut Check) -> HashMap<String, Route> {
     let mut routes: HashMap<String, Route> = HashMap::new();
-    for rule in rules {
+    let mut seen = HashSet::new();
+    // Of rules that differ by their scheme alone the last by name has the port. Many rules share a destination: it is written out once.
+    for rule in rules.iter().rev().filter(|rule| seen.insert((rule.scheme, &rule.host, rule.port))) {
         let Some(route) = route(rule) else { continue };
-        routes.insert(format!("{}:{}", route.host, route.port), route.clone());
+        routes.entry(format!("{}:{}", route.host, route.port)).or_insert_with(|| route.clone());
         let by_host = routes.entry(route.host.to_string()).or_insert_with(|| route.clone());
         if preference(&route) < preference(by_host) {
             *by_host = route;

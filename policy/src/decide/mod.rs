@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use crate::compile::{Credential, Policy, Rule, Source};
+use crate::compile::{Credential, Lineage, Policy, Rule, Source};
 use crate::destination::{Host, MethodSet, Scheme, SlashInSegment, path_problem};
 use crate::workload::{Caller, Workloads};
 
@@ -53,6 +53,10 @@ pub struct Grant<'p, S> {
     pub rule: &'p Rule,
     /// The credential to put on, where one of the matching rules has one.
     pub credential: Option<&'p Arc<Credential<S>>>,
+    /// Whether the body of the answer passes without a search: every matching rule with a credential says `unsafe_unscrubbed_body`.
+    pub unscrubbed: bool,
+    /// Whether the answer is a credential, which the rule allows by naming the request in full.
+    pub mints: bool,
 }
 
 /// Why a request may not be sent.
@@ -66,6 +70,8 @@ pub enum Denial<'p> {
     Request,
     /// An `except` of this rule names it.
     Except(&'p Rule),
+    /// The answer would be a credential, and no entry names the request in full; this rule allows it by a pattern.
+    Minting(&'p Rule),
     /// Two rules would put different credentials on it.
     Ambiguous(&'p Rule, &'p Rule),
     /// The path can be read in more than one way; the text says what is ambiguous.
@@ -96,6 +102,13 @@ impl<S: Source> Policy<S> {
     pub fn workload_name<'p>(&'p self, workloads: &Workloads) -> Option<&'p crate::name::WorkloadName> {
         let first = usize::try_from(*workloads.ids.first()?).ok()?;
         self.workloads.get(first).map(|(name, _)| name)
+    }
+
+    /// The lineage of the workload that [`Policy::workload_name`] names.
+    #[must_use]
+    pub fn workload_lineage(&self, workloads: &Workloads) -> Option<Lineage> {
+        let first = usize::try_from(*workloads.ids.first()?).ok()?;
+        self.workload_lineages.get(first).copied()
     }
 
     /// Decides one request. The order of the rules never changes the outcome.
@@ -143,14 +156,19 @@ impl<S: Source> Policy<S> {
         if let Some(except) = verdict.except {
             return Some(Decision::Denied(Denial::Except(rule(except)?)));
         }
-        if let (Some(first), Some(second)) = (verdict.first, verdict.second) {
+        let holding = verdict.holding();
+        if let (Some(first), Some(second)) = (holding.first, holding.second) {
             return Some(Decision::Denied(Denial::Ambiguous(rule(first.rule)?, rule(second)?)));
         }
-        if let Some(first) = verdict.first {
-            let rule = rule(first.rule)?;
-            return Some(Decision::Grant(Grant { rule, credential: Some(self.credentials.get(rule.credential?)?) }));
+        if let Some(first) = holding.first {
+            let (rule, mints) = (rule(first.rule)?, verdict.mints);
+            let credential = Some(self.credentials.get(rule.credential?)?);
+            return Some(Decision::Grant(Grant { rule, credential, unscrubbed: !verdict.searched, mints }));
         }
-        Some(Decision::Grant(Grant { rule: rule(verdict.plain?)?, credential: None }))
+        if let Some(minting) = verdict.minting() {
+            return Some(Decision::Denied(Denial::Minting(rule(minting)?)));
+        }
+        Some(Decision::Grant(Grant { rule: rule(verdict.plain?)?, credential: None, unscrubbed: false, mints: false }))
     }
 
     /// Decides one `CONNECT`.

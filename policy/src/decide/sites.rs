@@ -1,9 +1,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::trie::{ANY_CALLER, Entry, Trie};
+use super::trie::{ANY_CALLER, Entry, Says, Trie};
 use crate::compile::{Callers, Rule, Terms};
 use crate::destination::{Host, HostPattern, MethodSet, Scheme};
+use crate::minting::Mint;
 use crate::workload::Workloads;
 
 /// Every destination of a policy: exact hosts, and suffixes that are tried label by label.
@@ -124,14 +125,18 @@ impl Site {
                 methods: MethodSet::ANY,
                 rule: index,
                 credential,
-                except: false,
+                says: Says::Allow,
                 opaque_slash: terms.opaque_slash,
+                unsearched: rule.unsafe_unscrubbed_body,
             };
             for pattern in &terms.allow {
-                self.paths.insert(pattern, Entry { methods: pattern.methods, ..entry.clone() });
+                let says = if terms.names_minting(pattern) { Says::AllowMinting } else { Says::Allow };
+                self.paths.insert(pattern, Entry { methods: pattern.methods, says, ..entry.clone() });
             }
-            for pattern in &terms.except {
-                self.paths.insert(pattern, Entry { methods: pattern.methods, credential: None, except: true, ..entry.clone() });
+            let refused = terms.except.iter().map(|pattern| (pattern.clone(), Says::Except));
+            let minting = terms.minting.iter().flat_map(Mint::patterns).map(|pattern| (pattern, Says::Minting));
+            for (pattern, says) in refused.chain(minting) {
+                self.paths.insert(&pattern, Entry { methods: pattern.methods, credential: None, says, unsearched: false, ..entry.clone() });
             }
         }
     }

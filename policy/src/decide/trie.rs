@@ -11,9 +11,24 @@ pub(super) struct Entry {
     pub(super) methods: MethodSet,
     pub(super) rule: u32,
     pub(super) credential: Option<u32>,
-    pub(super) except: bool,
+    pub(super) says: Says,
     /// Whether its rule lets an encoded slash stay inside its segment.
     pub(super) opaque_slash: bool,
+    /// Whether its rule lets bodies of answers pass without a search.
+    pub(super) unsearched: bool,
+}
+
+/// What an entry says of the requests that it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// They are allowed.
+    Allow,
+    /// They are allowed, and named in full: their answer may be a credential.
+    AllowMinting,
+    /// They are refused.
+    Except,
+    /// Their answer is a credential: what allows them must name them in full.
+    Minting,
 }
 
 /// The path patterns of one destination, segment by segment.
@@ -44,8 +59,8 @@ impl Trie {
         let entries = if pattern.path.rest { &mut node.rest } else { &mut node.end };
         // Of entries that differ by their rule alone the first by name decides; the others would only cost time.
         let same = |known: &&Entry| {
-            (known.caller, known.methods, known.credential, known.except, known.opaque_slash)
-                == (entry.caller, entry.methods, entry.credential, entry.except, entry.opaque_slash)
+            (known.caller, known.methods, known.credential, known.says, known.opaque_slash, known.unsearched)
+                == (entry.caller, entry.methods, entry.credential, entry.says, entry.opaque_slash, entry.unsearched)
         };
         let start = entries.partition_point(|known| known.caller < entry.caller);
         let end = entries.partition_point(|known| known.caller <= entry.caller);

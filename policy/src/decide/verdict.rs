@@ -1,4 +1,4 @@
-use super::trie::{ANY_CALLER, Entry};
+use super::trie::{ANY_CALLER, Entry, Says};
 use crate::destination::MethodSet;
 use crate::workload::Workloads;
 
@@ -19,7 +19,8 @@ pub(super) struct Asked {
 
 impl Asked {
     fn concerns(self, entry: &Entry) -> bool {
-        entry.methods.intersects(self.methods) && (!self.encoded_slash || entry.opaque_slash || entry.except)
+        let allows = matches!(entry.says, Says::Allow | Says::AllowMinting);
+        entry.methods.intersects(self.methods) && (!self.encoded_slash || entry.opaque_slash || !allows)
     }
 }
 
@@ -31,9 +32,22 @@ pub(super) struct Verdict {
     pub(super) except: Option<u32>,
     /// The first rule that allows it and puts nothing on.
     pub(super) plain: Option<u32>,
-    /// The first rule that allows it and puts a credential on.
+    /// What the rules come to that allow it and put a credential on.
+    held: Held,
+    /// Those of them that name it in full.
+    named: Held,
+    /// Whether its answer is a credential.
+    pub(super) mints: bool,
+    /// Whether one of the rules with a credential has the body of the answer searched: the stricter decides.
+    pub(super) searched: bool,
+}
+
+/// The rules that allow a request and put a credential on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The first.
     pub(super) first: Option<Holding>,
-    /// The first rule that would put another credential on.
+    /// The first that would put another credential on.
     pub(super) second: Option<u32>,
 }
 
@@ -50,15 +64,34 @@ impl Verdict {
         }
     }
 
-    fn take(&mut self, entry: &Entry) {
-        match (entry.except, entry.credential) {
-            (true, _) => self.except = Some(least(self.except, entry.rule)),
-            (false, None) => self.plain = Some(least(self.plain, entry.rule)),
-            (false, Some(credential)) => self.hold(Holding { rule: entry.rule, credential }),
-        }
+    /// The rules that count: where the answer is a credential, only those that name the request in full.
+    pub(super) fn holding(&self) -> Held {
+        if self.mints { self.named } else { self.held }
     }
 
-    fn hold(&mut self, new: Holding) {
+    /// The first rule that puts a credential on and allows by a pattern what only an entry that names it in full may allow.
+    pub(super) fn minting(&self) -> Option<u32> {
+        self.held.first.filter(|_| self.mints && self.named.first.is_none()).map(|first| first.rule)
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        match (entry.says, entry.credential) {
+            (Says::Except, _) => self.except = Some(least(self.except, entry.rule)),
+            (Says::Minting, _) => self.mints = true,
+            (Says::Allow | Says::AllowMinting, None) => self.plain = Some(least(self.plain, entry.rule)),
+            (says @ (Says::Allow | Says::AllowMinting), Some(credential)) => {
+                self.searched |= !entry.unsearched;
+                self.held.add(Holding { rule: entry.rule, credential });
+                if says == Says::AllowMinting {
+                    self.named.add(Holding { rule: entry.rule, credential });
+                }
+            }
+        }
+    }
+}
+
+impl Held {
+    fn add(&mut self, new: Holding) {
         let Some(first) = self.first else {
             self.first = Some(new);
             return;
@@ -85,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_set_of_entries_adds_up_to_the_same_in_any_order() {
-        let entries = proptest::collection::vec((0..6_u32, proptest::option::of(0..3_u32), proptest::bool::weighted(0.1)), 0..8);
+        let says = proptest::sample::select(vec![Says::Allow, Says::Allow, Says::Allow, Says::AllowMinting, Says::Except, Says::Minting]);
+        let entries = proptest::collection::vec((0..6_u32, proptest::option::of(0..3_u32), says), 0..8);
         let strategy = entries.prop_flat_map(|entries| (Just(entries.clone()), Just(entries).prop_shuffle()));
         proptest!(|((ordered, shuffled) in strategy)| {
             prop_assert_eq!(added(&ordered), added(&shuffled));
@@ -93,17 +127,18 @@ mod tests {
     }
 
     /// A rule has one credential: it follows from its number.
-    fn added(entries: &[(u32, Option<u32>, bool)]) -> Verdict {
+    fn added(entries: &[(u32, Option<u32>, Says)]) -> Verdict {
         let mut verdict = Verdict::default();
-        for (rule, credential, except) in entries {
+        for (rule, credential, says) in entries {
             let credential = credential.map(|_| rule % 3);
             verdict.take(&Entry {
                 caller: ANY_CALLER,
                 methods: MethodSet::ANY,
                 rule: *rule,
                 credential,
-                except: *except,
+                says: *says,
                 opaque_slash: false,
+                unsearched: rule % 2 == 0,
             });
         }
         verdict

@@ -145,7 +145,7 @@ pub(crate) fn parse_port(digits: &str) -> Result<u16, &'static str> {
 }
 
 /// An exact host, or `*.` one or more whole labels before a suffix.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
     /// This host only.
     Exact(Host),

@@ -61,6 +61,11 @@ impl RequestPattern {
         MethodSet::of(method).is_some_and(|method| self.methods.intersects(method)) && self.path.matches(path)
     }
 
+    /// Whether there is a request that both match.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.methods.intersects(other.methods) && self.path.shared_path(&other.path, "x").is_some()
+    }
+
     /// Whether every request that `other` matches is matched by this one too.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         self.methods.covers(other.methods) && self.path.covers(&other.path)

@@ -12,16 +12,13 @@ use crate::problem::Place;
 pub struct At<T> {
     /// The value.
     pub value: T,
-    /// First byte.
-    start: usize,
-    /// Byte after the last.
-    end: usize,
+    bytes: Bytes,
 }
 
 impl<T> At<T> {
     /// Where it stands, in the file of that number.
     pub(crate) fn place(&self, file: usize) -> Place {
-        Place { file, start: self.start, end: self.end }
+        Place { file, start: self.bytes.start as usize, end: self.bytes.end as usize }
     }
 }
 
@@ -49,20 +46,96 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
         deserializer.deserialize_any(self)
     }
 
-    /// `value`, `referenced` (where it stands) and, of no use here, a mark and `defined` (where an alias of it was made).
+    /// A mark, `value`, `referenced` (where it stands) and, of no use here and left where it is, `defined` (where an alias of it was made).
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut value, mut location) = (None, None);
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "value" => value = Some(map.next_value()?),
-                "referenced" => location = Some(map.next_value()?),
-                "defined" => drop(map.next_value::<serde_saphyr::Location>()?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
+        let mut value = None;
+        while let Some(part) = map.next_key()? {
+            match part {
+                Part::Value => value = Some(map.next_value()?),
+                Part::Place => {
+                    let bytes = map.next_value()?;
+                    return Ok(At { value: value.ok_or_else(|| A::Error::missing_field("value"))?, bytes });
+                }
+                Part::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        let value = value.ok_or_else(|| A::Error::missing_field("value"))?;
-        let (start, end) = byte_range(location.ok_or_else(|| A::Error::missing_field("referenced"))?);
-        Ok(At { value, start, end })
+        Err(A::Error::missing_field("referenced"))
+    }
+}
+
+/// Where a value stands: its first byte and the one after its last. A file of a policy is far smaller than 4 GiB.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bytes {
+    start: u32,
+    end: u32,
+}
+
+/// A policy of 10,000 rules has 90,000 places: of each only the bytes are read, without a text for every key. Of the time to read a file
+/// that is a tenth.
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_struct("Location", &[], BytesVisitor)
+    }
+}
+
+struct BytesVisitor;
+
+impl<'de> Visitor<'de> for BytesVisitor {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a location")
+    }
+
+    /// A location holds a `span`, and that its `byte_info`; what stands before them is stepped over, what follows is left where it is.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Bytes, A::Error> {
+        while let Some(part) = map.next_key()? {
+            match part {
+                Part::Place => return map.next_value(),
+                Part::Value => {
+                    let (offset, length) = map.next_value::<(u64, u64)>()?;
+                    // What is not known is all ones.
+                    let bytes = |count: u64| u32::try_from(count).ok().filter(|count| *count < u32::MAX).unwrap_or_default();
+                    return Ok(Bytes { start: bytes(offset), end: bytes(offset).saturating_add(bytes(length)) });
+                }
+                Part::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Err(A::Error::missing_field("byte_info"))
+    }
+}
+
+/// A key of what the library hands out.
+enum Part {
+    /// What is looked for: a value, or the bytes that it covers.
+    Value,
+    /// What leads to its place.
+    Place,
+    /// Of no use here.
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(PartVisitor)
+    }
+}
+
+struct PartVisitor;
+
+impl Visitor<'_> for PartVisitor {
+    type Value = Part;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a part")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Part, E> {
+        Ok(match name {
+            "value" | "byte_info" => Part::Value,
+            "referenced" | "span" => Part::Place,
+            _ => Part::Other,
+        })
     }
 }
 
@@ -91,9 +164,10 @@ impl<T: JsonSchema> JsonSchema for At<T> {
     }
 }
 
-/// A map of named entries in the order of the file; the reader refuses duplicate names.
+/// A map of named entries in the order of the file; the reader refuses duplicate names. Boxed: an entry has hundreds of bytes, and there
+/// may be as many thousands of them, which are sorted.
 #[derive(Debug)]
-pub struct Entries<V>(pub(crate) Vec<(At<String>, V)>);
+pub struct Entries<V>(pub(crate) Vec<(At<String>, Box<V>)>);
 
 impl<V> Default for Entries<V> {
     fn default() -> Self {

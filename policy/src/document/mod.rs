@@ -125,10 +125,14 @@ pub(crate) struct CredentialEntry<S> {
     pub(crate) static_terms: Option<StaticEntry>,
     /// The provider: where it comes from.
     pub(crate) source: At<S>,
-    /// The injection: how it goes on the wire.
-    pub(crate) inject: At<Shape>,
-    /// The destinations that it may ever reach, whatever a rule says: hosts, or `*.` and a suffix.
-    pub(crate) only_to: At<Vec<At<String>>>,
+    /// The vendor's API that it is for, such as `github`: `keygress presets` lists them. Gives `inject`, `only_to`, the shape of the
+    /// placeholder, and the requests whose answer is another credential.
+    pub(crate) preset: Option<At<String>>,
+    /// The injection: how it goes on the wire. Required without a `preset`; with one it may only be that injection with other keys.
+    pub(crate) inject: Option<At<Shape>>,
+    /// The destinations that it may ever reach, whatever a rule says: hosts, or `*.` and a suffix. Required without a `preset`; with one it
+    /// may only name some of its hosts, unless that API is also run elsewhere.
+    pub(crate) only_to: Option<At<Vec<At<String>>>>,
     /// The worthless stand-in that `keygress run` hands to the application.
     pub(crate) placeholder: Option<PlaceholderEntry>,
 }
@@ -149,11 +153,10 @@ pub(crate) struct StaticEntry {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Placeholder")]
 pub(crate) struct PlaceholderEntry {
-    /// The environment variable in which it is handed over.
-    pub(crate) env: At<String>,
-    /// The prefix that gives it the vendor's shape, such as `sk_test_`. Default: none.
-    #[serde(default)]
-    pub(crate) like: String,
+    /// The environment variable in which it is handed over. Required without a `preset`.
+    pub(crate) env: Option<At<String>>,
+    /// The prefix that gives it the vendor's shape, such as `sk_test_`. Default: that of the preset, or none.
+    pub(crate) like: Option<String>,
 }
 
 /// Permission to call a destination.

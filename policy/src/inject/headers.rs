@@ -76,7 +76,9 @@ pub(super) fn needles(material: &Material) -> Result<Vec<Secret>, String> {
     let secret = match material {
         Material::Token(token) => token,
         Material::UserPassword { password, .. } => password,
-        Material::AwsKeys { .. } => return Err("AWS keys sign, they do not stand in a header".to_owned()),
+        Material::AwsKeys { .. } | Material::Certificate { .. } | Material::PrivateKey(_) | Material::BoundToken { .. } => {
+            return Err("it signs, and does not stand in a header".to_owned());
+        }
     };
     if secret.is_empty() {
         return Err("it is empty".to_owned());

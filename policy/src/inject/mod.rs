@@ -3,8 +3,8 @@
 //! In the order in which a request meets them: `admit` looks at what the application sent in the slot, `strip` takes its own
 //! credentials off, `act` puts ours on.
 
-use http::HeaderName;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, StatusCode};
 
 /// `Authorization: Basic …`.
 mod basic;
@@ -36,6 +36,18 @@ mod json_field;
 /// AWS Signature Version 4.
 mod sigv4;
 
+/// An HMAC over what a template names.
+mod hmac;
+
+/// A client certificate in the TLS handshake with the destination.
+mod mutual_tls;
+
+/// HTTP message signatures.
+mod http_signature;
+
+/// Tokens that are bound to a key.
+mod dpop;
+
 /// What an injection may know of a request beside its head, and what becomes of the body.
 mod sending;
 
@@ -47,6 +59,15 @@ mod slot;
 
 /// `{token}`, `{user}` and `{password}` in the value of a header.
 mod template;
+
+/// Text with what is known of a request in it.
+mod phrase;
+
+/// Bytes as text, and how a credential spells a shared key.
+mod encoding;
+
+/// Keys that sign messages.
+mod signing_key;
 
 /// The query of a URI, pair by pair.
 mod pairs;
@@ -60,8 +81,9 @@ mod strip;
 /// The shapes, as the policy spells them.
 mod shape;
 
-pub use rendered::Rendered;
-pub use sending::{Payload, Sending};
+pub use dpop::{Prover, Proving};
+pub use rendered::{ClientCertificate, Rendered};
+pub use sending::{Nonce, Payload, Sending};
 pub use shape::{Existing, Kind, Shape};
 pub use sigv4::Chunks;
 pub use strip::strip;
@@ -91,6 +113,14 @@ pub enum Injection {
     JsonField(json_field::JsonField),
     /// AWS Signature Version 4.
     Sigv4(sigv4::Sigv4),
+    /// An HMAC over what a template names.
+    Hmac(hmac::Hmac),
+    /// A client certificate in the TLS handshake with the destination.
+    MutualTls(mutual_tls::MutualTls),
+    /// HTTP message signatures (RFC 9421).
+    HttpSignature(http_signature::HttpSignature),
+    /// A token that is bound to a key (RFC 9449).
+    Dpop(dpop::Dpop),
 }
 
 /// A message and the help that goes with it, in the words of the YAML.
@@ -105,6 +135,15 @@ pub enum SlotRefusal {
     NotThePlaceholder,
     /// What stands there can be read in more than one way; the sentence says how.
     Unreadable(&'static str),
+}
+
+/// What an answer says to what was put on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing that calls for more.
+    Nothing,
+    /// What was missing came with it: the same request, put on again with the same credential, may be answered.
+    Again,
 }
 
 /// What every injection does; one file implements it for one injection.
@@ -140,6 +179,11 @@ trait Inject {
         None
     }
 
+    /// Whether it works in the TLS handshake with the destination.
+    fn needs_tls(&self) -> bool {
+        false
+    }
+
     /// The most bytes of the body that it reads; `None` where the body streams past it.
     fn body_bytes_max(&self, _head: &Parts, _authority: &str) -> Option<usize> {
         None
@@ -148,6 +192,11 @@ trait Inject {
     /// What `admit` is for the head, for those whose slot is in the body.
     fn admit_body(&self, _head: &Parts, _body: &[u8], _placeholder: Option<&Secret>) -> Result<(), SlotRefusal> {
         Ok(())
+    }
+
+    /// What an answer to a request that it was put on says.
+    fn hear(&self, _rendered: &Rendered, _status: StatusCode, _headers: &HeaderMap) -> Heard {
+        Heard::Nothing
     }
 
     /// Replaces every occurrence of the slot.
@@ -171,6 +220,10 @@ impl Injection {
             Kind::FormField(shape) => Self::FormField(form_field::FormField::compile(shape)?),
             Kind::JsonField(shape) => Self::JsonField(json_field::JsonField::compile(shape)?),
             Kind::Sigv4(shape) => Self::Sigv4(sigv4::Sigv4::compile(shape)?),
+            Kind::Hmac(shape) => Self::Hmac(hmac::Hmac::compile(shape)?),
+            Kind::MutualTls(_) => Self::MutualTls(mutual_tls::MutualTls),
+            Kind::Dpop(shape) => Self::Dpop(dpop::Dpop::compile(shape)),
+            Kind::HttpSignature(shape) => Self::HttpSignature(http_signature::HttpSignature::compile(shape)?),
         })
     }
 
@@ -196,6 +249,10 @@ impl Injection {
             Self::FormField(_) => "form_field",
             Self::JsonField(_) => "json_field",
             Self::Sigv4(_) => "sigv4",
+            Self::Hmac(_) => "hmac",
+            Self::MutualTls(_) => "mutual_tls",
+            Self::HttpSignature(_) => "http_signature",
+            Self::Dpop(_) => "dpop",
         }
     }
 
@@ -211,6 +268,10 @@ impl Injection {
             Self::FormField(field) => field,
             Self::JsonField(field) => field,
             Self::Sigv4(sigv4) => sigv4,
+            Self::Hmac(hmac) => hmac,
+            Self::MutualTls(mutual_tls) => mutual_tls,
+            Self::HttpSignature(signature) => signature,
+            Self::Dpop(dpop) => dpop,
         }
     }
 
@@ -230,6 +291,12 @@ impl Injection {
     #[must_use]
     pub fn owns_header(&self, name: &HeaderName) -> bool {
         self.inner().owns_header(name)
+    }
+
+    /// Whether a key of the query, still percent-encoded, is a slot of this injection.
+    #[must_use]
+    pub fn owns_query_key(&self, key: &str) -> bool {
+        self.inner().owns_query_key(key)
     }
 
     /// Renders fresh material for the wire; header values are marked sensitive.
@@ -269,6 +336,12 @@ impl Injection {
         self.inner().misplaced(authority)
     }
 
+    /// Whether it is shown in the TLS handshake, so that there is nothing to put on where the rule is `unsafe_plaintext`.
+    #[must_use]
+    pub fn needs_tls(&self) -> bool {
+        self.inner().needs_tls()
+    }
+
     /// The most bytes of this request's body that [`Injection::act`] must be handed, whole; `None` where the body streams past.
     #[must_use]
     pub fn body_bytes_max(&self, head: &Parts, authority: &str) -> Option<usize> {
@@ -281,6 +354,12 @@ impl Injection {
     /// As [`Injection::admit`].
     pub fn admit_body(&self, head: &Parts, body: &[u8], placeholder: Option<&Secret>) -> Result<(), SlotRefusal> {
         self.inner().admit_body(head, body, placeholder)
+    }
+
+    /// Listens to the answer: some destinations give what the next signature must hold. Asked for every answer.
+    #[must_use]
+    pub fn hear(&self, rendered: &Rendered, status: StatusCode, headers: &HeaderMap) -> Heard {
+        self.inner().hear(rendered, status, headers)
     }
 
     /// Puts the credential on: whatever stood in the slot is gone afterwards. Header slots allocate nothing where the head has

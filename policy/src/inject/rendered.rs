@@ -1,6 +1,8 @@
 use http::{HeaderName, HeaderValue};
 
+use super::signing_key::SigningKey;
 use super::sigv4::Keys;
+use super::{dpop, hmac};
 use crate::material::Secret;
 
 /// Material rendered for one injection: made when the material is fetched, so that a request only clones reference counts.
@@ -13,8 +15,29 @@ pub struct Rendered {
     pub(super) text: Option<(&'static str, Secret)>,
     /// What signs.
     pub(super) aws: Option<Keys>,
+    /// What signs, elsewhere than at AWS.
+    pub(super) signer: Option<Signer>,
+    /// What proves a client in the TLS handshake.
+    pub(super) certificate: Option<ClientCertificate>,
     /// What must not come back.
     pub(super) needles: Vec<Secret>,
+}
+
+/// A key made ready for the injection that signs with it.
+#[derive(Debug)]
+pub(super) enum Signer {
+    Hmac(Box<hmac::Keyed>),
+    HttpSignature(SigningKey),
+    Dpop(Box<dpop::Bound>),
+}
+
+/// A certificate and its key, for the TLS handshake with the destination.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    /// The certificate, then those of its issuers; each in DER.
+    pub chain: Vec<Vec<u8>>,
+    /// Its private key, in DER.
+    pub key: Secret,
 }
 
 impl Rendered {
@@ -23,6 +46,12 @@ impl Rendered {
     #[must_use]
     pub fn needles(&self) -> &[Secret] {
         &self.needles
+    }
+
+    /// What proves a client in the TLS handshake, where that is how the credential is shown.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_ref()
     }
 
     /// What was rendered for this injection.

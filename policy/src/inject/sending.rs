@@ -4,12 +4,20 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::sigv4::Chunks;
+use crate::destination::Scheme;
 
-/// What an injection may know of a request beside its head. Handed in: policy reads no clock and no body.
+/// Sixteen bytes that nobody can foresee, where a signature wants something that was never there before.
+pub type Nonce = fn() -> [u8; 16];
+
+/// What an injection may know of a request beside its head. Handed in: policy reads no clock and no body, and draws no lots.
 #[derive(Clone, Copy)]
 pub struct Sending<'r> {
     /// The time of day.
     pub now: Timestamp,
+    /// Draws a nonce; asked only by what needs one.
+    pub nonce: Nonce,
+    /// `https`, or `http` where the rule says so.
+    pub scheme: Scheme,
     /// `Host` as it will be sent: `api.example.com`, with a port where that is not the scheme's own.
     pub authority: &'r str,
     /// The whole body, empty where there is none; `None` where it streams past.

@@ -6,7 +6,9 @@ use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, MapAccess, VariantAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::{basic, bearer, cookie, form_field, header, headers, json_field, path_segment, query, sigv4};
+use super::{
+    basic, bearer, cookie, dpop, form_field, header, headers, hmac, http_signature, json_field, mutual_tls, path_segment, query, sigv4,
+};
 
 /// How a credential goes on the wire: `inject: bearer`, or `inject: { header: { name: x-api-key } }`. The bare word will do
 /// wherever the injection has no key that must be said.
@@ -37,6 +39,14 @@ pub enum Kind {
     JsonField(json_field::Shape),
     /// AWS Signature Version 4.
     Sigv4(sigv4::Shape),
+    /// An HMAC over what a template names.
+    Hmac(hmac::Shape),
+    /// A client certificate in the TLS handshake with the destination.
+    MutualTls(mutual_tls::Shape),
+    /// HTTP message signatures (RFC 9421).
+    HttpSignature(http_signature::Shape),
+    /// A token that is bound to a key, with a proof for each request (RFC 9449).
+    Dpop(dpop::Shape),
 }
 
 /// What happens to what the application itself sent in the injected slot. What it sent never reaches the upstream.
@@ -53,7 +63,7 @@ pub enum Existing {
 }
 
 /// The injections that need no key, for the JSON Schema; a test compares them with what is read.
-const BARE_WORDS: [&str; 2] = ["bearer", "basic"];
+const BARE_WORDS: [&str; 4] = ["bearer", "basic", "mutual_tls", "dpop"];
 
 impl<'de> Deserialize<'de> for Shape {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -219,7 +229,23 @@ mod tests {
     #[test]
     fn the_schema_lists_exactly_the_words_that_are_read() {
         let schema = schemars::schema_for!(Shape).to_value().to_string();
-        for kind in ["bearer", "basic", "header", "headers", "query", "cookie", "path_segment", "form_field", "json_field", "sigv4"] {
+        let kinds = [
+            "bearer",
+            "basic",
+            "header",
+            "headers",
+            "query",
+            "cookie",
+            "path_segment",
+            "form_field",
+            "json_field",
+            "sigv4",
+            "hmac",
+            "mutual_tls",
+            "http_signature",
+            "dpop",
+        ];
+        for kind in kinds {
             assert!(schema.contains(kind));
             assert_eq!(read(&format!("inject: {kind}")).is_ok(), BARE_WORDS.contains(&kind), "{kind}");
         }

@@ -35,6 +35,7 @@ use chunks::Streaming;
 use scope::{Scope, Scopes};
 use stamp::Stamp;
 
+use super::encoding::hex;
 use super::size::Size;
 use super::{Complaint, Existing, Inject, Payload, Rendered, Sending, slot};
 use crate::material::{Material, MaterialKind, Secret};
@@ -128,7 +129,11 @@ impl Inject for Sigv4 {
                 let secret = Secret::new(secret_access_key.expose().to_vec());
                 std::iter::once(secret).chain(session_token.iter().flat_map(presigned::needles)).collect()
             }
-            Material::Token(_) | Material::UserPassword { .. } => Vec::new(),
+            Material::Token(_)
+            | Material::UserPassword { .. }
+            | Material::Certificate { .. }
+            | Material::PrivateKey(_)
+            | Material::BoundToken { .. } => Vec::new(),
         };
         Ok(Rendered { aws: Some(keys), needles, ..Rendered::default() })
     }
@@ -302,12 +307,6 @@ fn replace(head: &mut Parts, set: Vec<(HeaderName, HeaderValue)>) -> Result<(), 
 
 fn value(text: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_str(text).map_err(|_| "the signature fits no header".to_owned())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit));
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl HeaderSlot {
 }
 
 /// Parses a header name, refusing those that frame the message.
-fn header_name(text: &str) -> Result<HeaderName, Complaint> {
+pub(super) fn header_name(text: &str) -> Result<HeaderName, Complaint> {
     let name = HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| (format!("`{text}` is not a header name"), "use a name such as `x-api-key`".to_owned()))?;
     let hop = name.as_str().starts_with("proxy-") || matches!(name.as_str(), "keep-alive" | "http2-settings");
@@ -135,6 +135,20 @@ pub(super) fn replace<'s>(
     }
     Ok(Payload::AsItCame)
 }
+
+/// Replaces every occurrence of these headers, in whatever spelling, by what was made for this request.
+pub(super) fn put(headers: &mut HeaderMap, set: Vec<(HeaderName, HeaderValue)>) -> Result<Payload, String> {
+    headers.try_reserve(set.len()).map_err(|_| TOO_MANY)?;
+    for (name, value) in set {
+        while let Some(other) = headers.keys().find(|other| **other != name && is_spelling_of(other, &name)).cloned() {
+            headers.remove(other);
+        }
+        headers.try_insert(name, value).map_err(|_| TOO_MANY)?;
+    }
+    Ok(Payload::AsItCame)
+}
+
+const TOO_MANY: &str = "the request has too many headers";
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName};
 use super::{Injection, pairs, slot};
 
 /// Headers that carry a credential, sorted; hyphens stand for underscores too.
-const HEADERS: [&str; 50] = [
+const HEADERS: [&str; 51] = [
     "api-key",
     "apikey",
     "authorization",
@@ -18,6 +18,7 @@ const HEADERS: [&str; 50] = [
     "dd-application-key",
     "deploy-token",
     "dpop",
+    "fastly-key",
     "job-token",
     "ocp-apim-subscription-key",
     "private-token",
@@ -116,7 +117,7 @@ pub fn strip(head: &mut Parts, keep: &[HeaderName], injection: Option<&Injection
         };
     }
     let goes = |pair: pairs::Pair<'_>| {
-        is_credential_pair(pair, injection.is_some()) && !injection.is_some_and(|injection| injection.inner().owns_query_key(pair.key))
+        is_credential_pair(pair, injection.is_some()) && !injection.is_some_and(|injection| injection.owns_query_key(pair.key))
     };
     if let Some(kept) = head.uri.query().and_then(|query| pairs::without(query, goes))
         && let Ok(uri) = pairs::with_query(&head.uri, &kept)

@@ -2,6 +2,7 @@ use http::request::Parts;
 use proptest::prelude::*;
 
 use super::*;
+use crate::destination::Scheme;
 
 /// A request head.
 pub(super) fn head(uri: &str, headers: &[(&str, &str)]) -> Parts {
@@ -24,7 +25,13 @@ pub(super) fn complaint(yaml: &str) -> Complaint {
 
 /// A request to `h.test` without a body, at 2026-01-01T00:00:00Z.
 pub(super) fn sending() -> Sending<'static> {
-    Sending { now: jiff::Timestamp::constant(1_767_225_600, 0), authority: "h.test", body: Some(b"") }
+    Sending {
+        now: jiff::Timestamp::constant(1_767_225_600, 0),
+        nonce: || [7; 16],
+        scheme: Scheme::Https,
+        authority: "h.test",
+        body: Some(b""),
+    }
 }
 
 pub(super) fn token(text: &str) -> Material {
@@ -61,6 +68,7 @@ fn material(injection: &Injection) -> Material {
         MaterialKind::Token => token("T0"),
         MaterialKind::UserPassword => user_password("U0", "P0"),
         MaterialKind::AwsKeys => aws_keys(None),
+        MaterialKind::Certificate | MaterialKind::PrivateKey | MaterialKind::BoundToken => unreachable!("none of these takes it"),
     }
 }
 

@@ -98,6 +98,7 @@ fn decided(policy: &Policy<Provider>, workloads: &Workloads, request: &str) -> S
         Decision::Denied(Denial::Request) => "request".into(),
         Decision::Denied(Denial::Except(rule)) => format!("except {}", rule.name),
         Decision::Denied(Denial::Ambiguous(one, other)) => format!("ambiguous {} {}", one.name, other.name),
+        Decision::Denied(Denial::Minting(rule)) => format!("minting by {}", rule.name),
         Decision::Denied(Denial::Path(problem)) => problem.into(),
     }
 }
@@ -208,4 +209,39 @@ fn raising_and_interception_follow_the_rules() {
     assert!(!raises("docs.example.com"));
     let hosts: Vec<String> = policy.intercepted_hosts().iter().map(ToString::to_string).collect();
     assert_eq!(hosts, ["api.github.com", "gitlab.test"]);
+}
+
+#[test]
+fn bodies_pass_unsearched_only_where_every_rule_with_the_credential_says_so() {
+    let text = |second: &str| {
+        format!(
+            "version: 1
+credentials:
+  key: {{ owner: x, source: {{ exec: {{}} }}, inject: bearer, only_to: [api.example.com] }}
+rules:
+  a-loose: {{ from: any, to: 'https://api.example.com', allow: ['GET /files/**'], credential: key, unsafe_unscrubbed_body: true }}
+  b-other: {{ from: any, to: 'https://api.example.com', allow: ['GET /files/{{name}}', 'GET /other'], {second} }}
+"
+        )
+    };
+    let unscrubbed = |second: &str, path: &str| {
+        let policy = policy(&text(second));
+        let host = Host::parse("api.example.com").unwrap();
+        let (workloads, method) = (Workloads::default(), Method::GET);
+        let question = Question { workloads: &workloads, scheme: Scheme::Https, host: &host, port: 443, method: &method, path };
+        match policy.decide(&question) {
+            Decision::Grant(grant) => grant.unscrubbed,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (second, path, passes) in [
+        ("credential: key", "/files/one", false),
+        ("credential: key", "/files/one/two", true),
+        ("credential: key", "/other", false),
+        ("credential: key, unsafe_unscrubbed_body: true", "/files/one", true),
+        // Without a credential there is nothing to search for.
+        ("limit: { rate: 1/s }", "/files/one", true),
+    ] {
+        assert_eq!(unscrubbed(second, path), passes, "{second} {path}");
+    }
 }

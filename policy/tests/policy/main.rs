@@ -10,7 +10,13 @@ mod explain;
 
 mod laws;
 
+mod lineage;
+
 mod messages;
+
+mod minting;
+
+mod presets;
 
 mod product;
 

@@ -16,8 +16,9 @@ pub enum Provider {
     File(Keys),
     Environment(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     Exec(Keys),
+    Sealed(Keys),
     #[serde(rename = "oauth2_client_credentials")]
-    OAuth2ClientCredentials(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    OAuth2ClientCredentials(Keys),
     #[serde(rename = "oauth2_refresh_token")]
     OAuth2RefreshToken(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     #[serde(rename = "oauth2_jwt_bearer")]
@@ -28,11 +29,19 @@ pub enum Provider {
     Openbao(Keys),
     GcpWorkloadIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     GcpMetadata(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    GcpServiceAccount(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    GcpSecretManager(Keys),
     AzureManagedIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AzureKeyVault(Keys),
     KubernetesToken(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    KubernetesSecret(Keys),
     GithubApp(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     AwsWebIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     AwsAssumeRole(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AwsContainer(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AwsInstance(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    AwsSecretsManager(Keys),
+    AwsParameterStore(Keys),
 }
 
 impl Source for Provider {
@@ -41,6 +50,7 @@ impl Source for Provider {
             Self::File(_) => "file",
             Self::Environment(_) => "environment",
             Self::Exec(_) => "exec",
+            Self::Sealed(_) => "sealed",
             Self::OAuth2ClientCredentials(_) => "oauth2_client_credentials",
             Self::OAuth2RefreshToken(_) => "oauth2_refresh_token",
             Self::OAuth2JwtBearer(_) => "oauth2_jwt_bearer",
@@ -49,30 +59,56 @@ impl Source for Provider {
             Self::Openbao(_) => "openbao",
             Self::GcpWorkloadIdentity(_) => "gcp_workload_identity",
             Self::GcpMetadata(_) => "gcp_metadata",
+            Self::GcpServiceAccount(_) => "gcp_service_account",
+            Self::GcpSecretManager(_) => "gcp_secret_manager",
             Self::AzureManagedIdentity(_) => "azure_managed_identity",
+            Self::AzureKeyVault(_) => "azure_key_vault",
             Self::KubernetesToken(_) => "kubernetes_token",
+            Self::KubernetesSecret(_) => "kubernetes_secret",
             Self::GithubApp(_) => "github_app",
             Self::AwsWebIdentity(_) => "aws_web_identity",
             Self::AwsAssumeRole(_) => "aws_assume_role",
+            Self::AwsContainer(_) => "aws_container",
+            Self::AwsInstance(_) => "aws_instance",
+            Self::AwsSecretsManager(_) => "aws_secrets_manager",
+            Self::AwsParameterStore(_) => "aws_parameter_store",
         }
     }
 
     fn yields(&self) -> MaterialKind {
         match self {
-            Self::File(keys) if keys.get("user").is_some() => MaterialKind::UserPassword,
-            Self::File(keys) if keys.get("access_key_id").is_some() => MaterialKind::AwsKeys,
+            Self::File(keys) | Self::Sealed(keys) if keys.get("user").is_some() => MaterialKind::UserPassword,
+            Self::File(keys) | Self::Sealed(keys) if keys.get("access_key_id").is_some() => MaterialKind::AwsKeys,
             Self::Exec(keys) if keys["yields"] == "aws_keys" => MaterialKind::AwsKeys,
             Self::Exec(keys) if keys["yields"] == "user_password" => MaterialKind::UserPassword,
-            Self::Openbao(keys) if keys.get("user_field").is_some() => MaterialKind::UserPassword,
-            Self::AwsWebIdentity(_) | Self::AwsAssumeRole(_) => MaterialKind::AwsKeys,
+            Self::File(keys) if keys.get("certificate").is_some() => MaterialKind::Certificate,
+            Self::File(keys) if keys.get("private_key").is_some() => MaterialKind::PrivateKey,
+            Self::Exec(keys) if keys["yields"] == "certificate" => MaterialKind::Certificate,
+            Self::Exec(keys) if keys["yields"] == "private_key" => MaterialKind::PrivateKey,
+            Self::OAuth2ClientCredentials(keys) if keys["dpop"] == true => MaterialKind::BoundToken,
+            Self::Openbao(keys) if keys["secret"].get("pki").is_some() => MaterialKind::Certificate,
+            Self::Openbao(keys)
+            | Self::AwsSecretsManager(keys)
+            | Self::AwsParameterStore(keys)
+            | Self::GcpSecretManager(keys)
+            | Self::AzureKeyVault(keys)
+            | Self::KubernetesSecret(keys)
+                if keys.get("user_field").is_some() =>
+            {
+                MaterialKind::UserPassword
+            }
+            Self::AwsWebIdentity(_) | Self::AwsAssumeRole(_) | Self::AwsContainer(_) | Self::AwsInstance(_) => MaterialKind::AwsKeys,
             _ => MaterialKind::Token,
         }
     }
 
     fn is_static(&self) -> bool {
         match self {
-            Self::Openbao(keys) => keys["secret"].get("dynamic").is_none(),
-            _ => matches!(self, Self::File(_) | Self::Environment(_)),
+            Self::Openbao(keys) => keys["secret"].get("dynamic").or(keys["secret"].get("pki")).is_none(),
+            Self::AwsSecretsManager(_) | Self::AwsParameterStore(_) => true,
+            Self::GcpSecretManager(_) | Self::AzureKeyVault(_) | Self::KubernetesSecret(_) => true,
+            Self::File(keys) => keys["rotates"] != true,
+            _ => matches!(self, Self::Environment(_) | Self::Sealed(_)),
         }
     }
 

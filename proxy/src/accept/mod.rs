@@ -85,11 +85,19 @@ struct Doors {
     unix: Vec<std::os::unix::net::UnixListener>,
 }
 
-/// Opens the listeners and starts the workers.
+/// Listeners that are open, and not served yet.
+pub struct Opened {
+    doors: Vec<Doors>,
+    tcp: Vec<SocketAddr>,
+    captured: Vec<SocketAddr>,
+    unix: Vec<PathBuf>,
+}
+
+/// Opens the listeners: what is done before the process gives up opening any.
 ///
 /// # Errors
 /// Where an address cannot be bound.
-pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
+pub fn open(listen: &Listen) -> io::Result<Opened> {
     let count = listen.workers.max(1);
     let mut doors: Vec<Doors> = (0..count).map(|_| Doors::default()).collect();
     let mut open = |asked: SocketAddr, capture| {
@@ -99,7 +107,6 @@ pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
             address = listener.local_addr()?;
             door.tcp.push((listener, capture));
         }
-        shared.connector.is_own(address);
         io::Result::Ok(address)
     };
     let bound = listen.tcp.iter().map(|asked| open(*asked, None)).collect::<io::Result<_>>()?;
@@ -110,16 +117,34 @@ pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
             door.unix.push(listener.try_clone()?);
         }
     }
+    Ok(Opened { doors, tcp: bound, captured, unix: listen.unix.clone() })
+}
+
+/// Opens the listeners and starts the workers.
+///
+/// # Errors
+/// Where an address cannot be bound.
+pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
+    begin(shared, open(listen)?, listen.task.clone())
+}
+
+/// Starts the workers of these listeners.
+///
+/// # Errors
+/// Where a thread cannot be started.
+pub fn begin(shared: &Arc<Shared>, opened: Opened, task: Option<Arc<RunningTask>>) -> io::Result<Accepting> {
+    let Opened { doors, tcp, captured, unix } = opened;
+    tcp.iter().chain(&captured).for_each(|address| shared.connector.is_own(*address));
     let (closing, closes) = watch::channel(None);
     let workers = doors
         .into_iter()
         .enumerate()
         .map(|(number, door)| {
-            let (shared, closes, task) = (shared.clone(), closes.clone(), listen.task.clone());
+            let (shared, closes, task) = (shared.clone(), closes.clone(), task.clone());
             std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task))
         })
         .collect::<io::Result<_>>()?;
-    Ok(Accepting { tcp: bound, captured, unix: listen.unix.clone(), closing, workers })
+    Ok(Accepting { tcp, captured, unix, closing, workers })
 }
 
 impl Accepting {

@@ -71,9 +71,10 @@ impl Server {
     /// Serves health and metrics over TCP. Returns the bound address.
     ///
     /// # Errors
-    /// Where the address cannot be bound.
-    pub async fn open_tcp(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let listener = TcpListener::bind(address).await?;
+    /// Where the listener cannot be used.
+    pub fn open_tcp(&mut self, listener: std::net::TcpListener) -> io::Result<SocketAddr> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let bound = listener.local_addr()?;
         let (admin, permits) = (Arc::clone(&self.admin), Arc::clone(&self.permits));
         self.accepting.push(tokio::spawn(async move {

@@ -128,6 +128,8 @@ pub struct Event {
     pub masked: Option<u64>,
     /// Whether the body of the answer passed without a search: the rule says `unsafe_unscrubbed_body`.
     pub unscrubbed: bool,
+    /// Whether the answer is a credential: a rule names the request in full.
+    pub mints: bool,
     /// How many events a [`Kind::Gap`] stands for.
     pub lost: Option<u64>,
     /// One sentence, free of text from outside.
@@ -170,6 +172,7 @@ impl Event {
             expires_in: None,
             masked: None,
             unscrubbed: false,
+            mints: false,
             lost: None,
             message: None,
         }

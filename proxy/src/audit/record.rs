@@ -111,6 +111,9 @@ fn ours_of(ours: &mut Object<'_>, event: &Event) {
     if event.unscrubbed {
         ours.raw(key!("unscrubbed"), "true");
     }
+    if event.mints {
+        ours.raw(key!("mints"), "true");
+    }
     ours.number(key!("lost"), event.lost);
 }
 

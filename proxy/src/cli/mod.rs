@@ -13,6 +13,12 @@ pub mod demo;
 /// `keygress serve`: the proxy.
 pub mod serve;
 
+/// `keygress doctor`: what holds on this machine.
+pub mod doctor;
+
+/// `keygress health`: whether `serve` is ready.
+pub mod health;
+
 /// `keygress run`: a proxy that lives as long as one command.
 pub mod run;
 
@@ -30,6 +36,12 @@ pub mod explain;
 
 /// `keygress schema`: the JSON Schema of a policy.
 pub mod schema;
+
+/// `keygress presets`: what keygress knows of vendors' APIs.
+pub mod presets;
+
+/// `keygress seal`: secrets that may stand in a policy.
+pub mod seal;
 
 /// `keygress audit`: questions to an audit file.
 pub mod audit;
@@ -51,6 +63,10 @@ enum Command {
     Demo(demo::Args),
     /// Run the proxy: the sidecar of a pod, or the egress proxy of a host.
     Serve(Box<serve::Args>),
+    /// Show what is enforced on this machine and what is not, and send one request through the real data path.
+    Doctor(Box<doctor::Args>),
+    /// Ask a `serve` on this machine whether it is ready.
+    Health(health::Args),
     /// Run one command behind a proxy of its own; what was issued for it is revoked when it ends.
     Run(run::Args),
     /// Make nftables rules that bring connections to a transparent listener.
@@ -63,6 +79,10 @@ enum Command {
     Explain(explain::Args),
     /// Print the JSON Schema of a policy, or the reference of its keys.
     Schema(schema::Args),
+    /// List the presets: vendors' APIs, with where their keys go and what is refused there.
+    Presets(presets::Args),
+    /// Seal a secret to the proxy's key, so that it may stand in the policy.
+    Seal(seal::Args),
     /// Ask an audit file.
     Audit(audit::Args),
     /// Measure keygress on this machine, with its own client, upstream and issuer; or load-test a policy of yours.
@@ -83,12 +103,16 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(*args),
+        Command::Doctor(args) => doctor::run(*args),
+        Command::Health(args) => health::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Net(args) => net::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Presets(args) => presets::run(&args),
+        Command::Seal(args) => seal::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

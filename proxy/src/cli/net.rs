@@ -110,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             match (change.is_empty(), dry_run) {
                 (true, _) => writeln!(out, "the rules are in force already")?,
                 (false, true) => write!(out, "{change}")?,
-                (false, false) => write!(out, "{change}the rules are in force\n")?,
+                (false, false) => writeln!(out, "{change}the rules are in force")?,
             }
         }
         Action::Down => {

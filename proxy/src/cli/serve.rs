@@ -1,5 +1,8 @@
 //! `keygress serve`: the proxy. [`serve::start`] is also what `run`, `demo` and the tests stand on.
 
+/// What is read and opened before the sandbox closes.
+mod prepared;
+
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,6 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 use keygress_policy::compile::HostPattern;
-use keygress_policy::problem::{self, Colour};
 use keygress_policy::workload::Pod;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{self, SignalKind};
@@ -21,20 +23,23 @@ use zeroize::Zeroizing;
 
 use crate::Policy;
 use crate::accept::authority::Authority;
-use crate::accept::transparent::Capture;
-use crate::accept::{self, Accepting, Listen};
+use crate::accept::{self, Accepting};
 use crate::admin::{self, Admin};
 use crate::audit::Audit;
 use crate::caller::kubernetes::Verifier;
 use crate::caller::{Callers, Proofs};
 use crate::config::{self, Flags, Kubernetes, Settings};
-use crate::credentials::{Credentials, Ended};
+use crate::credentials::{Credentials, Ended, Tools};
 use crate::exchange::Shared;
 use crate::forward::Connector;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reload::{self, Live, Progress, Reloader, Sources};
+use crate::sandbox::{self, State};
 use crate::stream;
+use prepared::Bounds;
+
+pub use prepared::{Prepared, untouched};
 
 /// Arguments of `keygress serve`.
 #[derive(Debug, clap::Args)]
@@ -52,11 +57,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Colours are for people; elsewhere their codes would stand between a field and its value.
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt().compact().with_target(false).with_ansi(colours).with_writer(io::stderr).init();
+    sandbox::undumpable();
+    let unix = settings.unix.clone();
+    // Before there is a second thread: what is given up here is given up by all.
+    let prepared = Prepared::new(settings)?.trusted()?.confined()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let unix = settings.unix.clone();
         let mut signals = Signals::listen()?;
-        let running = start(settings).await?;
+        let running = prepared.start()?;
         banner(&running, &unix)?;
         signals.until_asked_to_stop(&running.reloader).await;
         let ended = running.stop().await;
@@ -127,59 +135,65 @@ pub struct Running {
     drain_grace: Duration,
 }
 
-/// Starts a proxy: policy, audit, CA, credentials, listeners, in this order. What it opened is closed again where a later step fails.
+/// Starts a proxy: policy, listeners, audit, CA, credentials, in this order. What it opened is closed again where a later step fails.
 ///
 /// # Errors
 /// Every problem of the policy; a listener, audit or file that cannot be opened.
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
-    if let Some(mark) = settings.mark {
-        stream::mark_dialled(mark).context("cannot mark what is dialled")?;
+    Prepared::new(settings)?.start()
+}
+
+impl Prepared {
+    /// Serves from now on. Called within a runtime.
+    ///
+    /// # Errors
+    /// An audit, socket or file that cannot be opened.
+    pub fn start(self) -> anyhow::Result<Running> {
+        let Self { settings, files, policy, opened, metrics: metrics_listener, bounds, measures } = self;
+        // In the sandbox already: what may be marked now may be marked later.
+        if let Some(mark) = settings.mark {
+            stream::mark_dialled(mark).context("cannot mark what is dialled")?;
+        }
+        let roots = Arc::new(config::roots(&settings.upstream_ca)?);
+        let authority = Arc::new(authority(&settings, &policy)?);
+        let metrics = Metrics::new();
+        measures.iter().for_each(|measure| metrics.sandbox(measure.name, measure.state == State::Enforced));
+        let audit = Audit::open(settings.audit.clone(), metrics.clone())?;
+        let tools = Tools::new(Arc::clone(&roots)).starting(bounds.programs.clone());
+        let shared = Arc::new(Shared {
+            live: Arc::new(Live::new(policy)),
+            callers: Callers::new(proofs(&settings)?),
+            credentials: Credentials::with(Handle::current(), audit.clone(), metrics.clone(), tools),
+            limits: Limits::default(),
+            connector: Connector::new(roots, settings.pins.clone()),
+            audit,
+            metrics,
+            authority,
+        });
+        let sources = Sources { paths: settings.policy.clone(), files, ceiling: ceiling(Arc::clone(&shared.authority), bounds) };
+        let reloader = Reloader::start(sources, Arc::clone(&shared.live), shared.audit.clone(), shared.metrics.clone())?;
+        let reloader = Arc::new(reloader);
+        let adopted = Arc::new(AtomicBool::new(false));
+        let adopting = tokio::spawn(adopt(Arc::clone(&shared), reloader.progress(), Arc::clone(&adopted)));
+        let mut admin = admin::Server::new(Admin { shared: Arc::clone(&shared), reloader: Arc::clone(&reloader), adopted });
+        if let Some(path) = &settings.admin_socket {
+            admin.open_socket(path).context("cannot open the admin socket")?;
+        }
+        let metrics = metrics_listener.map(|listener| admin.open_tcp(listener)).transpose()?;
+        let accepting = accept::begin(&shared, opened, None).context("cannot serve callers")?;
+        Ok(Running {
+            tcp: accepting.tcp.clone(),
+            captured: accepting.captured.clone(),
+            metrics,
+            ca_pem: shared.authority.pem().to_owned(),
+            reloader,
+            shared,
+            accepting,
+            adopting,
+            admin,
+            drain_grace: settings.drain_grace,
+        })
     }
-    let files = reload::read(&settings.policy)?;
-    let policy = compile(&files)?;
-    let roots = Arc::new(config::roots(&settings.upstream_ca)?);
-    let authority = Arc::new(authority(&settings, &policy)?);
-    let metrics = Metrics::new();
-    let audit = Audit::open(settings.audit.clone(), metrics.clone())?;
-    let shared = Arc::new(Shared {
-        live: Arc::new(Live::new(policy)),
-        callers: Callers::new(proofs(&settings)?),
-        credentials: Credentials::new(Handle::current(), audit.clone(), metrics.clone(), Arc::clone(&roots)),
-        limits: Limits::default(),
-        connector: Connector::new(roots, settings.pins.clone()),
-        audit,
-        metrics,
-        authority,
-    });
-    let sources = Sources { paths: settings.policy.clone(), files, ceiling: ceiling(Arc::clone(&shared.authority)) };
-    let reloader = Reloader::start(sources, Arc::clone(&shared.live), shared.audit.clone(), shared.metrics.clone())?;
-    let reloader = Arc::new(reloader);
-    let adopted = Arc::new(AtomicBool::new(false));
-    let adopting = tokio::spawn(adopt(Arc::clone(&shared), reloader.progress(), Arc::clone(&adopted)));
-    let mut admin = admin::Server::new(Admin { shared: Arc::clone(&shared), reloader: Arc::clone(&reloader), adopted });
-    if let Some(path) = &settings.admin_socket {
-        admin.open_socket(path).context("cannot open the admin socket")?;
-    }
-    let metrics = match settings.metrics {
-        Some(address) => Some(admin.open_tcp(address).await.with_context(|| format!("cannot listen on `{address}`"))?),
-        None => None,
-    };
-    let redirected = settings.transparent.iter().map(|address| (*address, Capture::Redirect));
-    let captured = redirected.chain(settings.tproxy.iter().map(|address| (*address, Capture::Tproxy))).collect();
-    let listen = Listen { tcp: settings.tcp, captured, unix: settings.unix, workers: settings.workers, task: None };
-    let accepting = accept::start(&shared, &listen).context("cannot listen for callers")?;
-    Ok(Running {
-        tcp: accepting.tcp.clone(),
-        captured: accepting.captured.clone(),
-        metrics,
-        ca_pem: shared.authority.pem().to_owned(),
-        reloader,
-        shared,
-        accepting,
-        adopting,
-        admin,
-        drain_grace: settings.drain_grace,
-    })
 }
 
 impl Running {
@@ -200,18 +214,6 @@ impl Running {
 async fn blocking(work: impl FnOnce() + Send + 'static) {
     if tokio::task::spawn_blocking(work).await.is_err() {
         tracing::error!("a step of stopping panicked");
-    }
-}
-
-fn compile(files: &[problem::SourceFile]) -> anyhow::Result<Policy> {
-    match reload::compile(files) {
-        Ok((policy, warnings)) => {
-            for warning in warnings {
-                tracing::warn!(code = warning.code, "{}", warning.message);
-            }
-            Ok(policy)
-        }
-        Err(problems) => Err(anyhow!("the policy does not load\n{}", problem::render(&problems, files, Colour::Plain).trim_end())),
     }
 }
 
@@ -237,8 +239,9 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     std::fs::rename(&beside, path)
 }
 
-fn ceiling(authority: Arc<Authority>) -> reload::Ceiling {
-    Box::new(move |policy| ceiling_of(&authority, policy))
+/// The last word on a policy that compiles: what the CA may sign, and what the process has left itself.
+fn ceiling(authority: Arc<Authority>, bounds: Bounds) -> reload::Ceiling {
+    Box::new(move |policy| ceiling_of(&authority, policy).and_then(|()| bounds.hold(policy)))
 }
 
 fn ceiling_of(authority: &Authority, policy: &Policy) -> Result<(), String> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Invalid;
+use crate::sandbox::Mode;
 
 /// What stands in `proxy.yaml`. Paths in it are relative to its own folder.
 #[derive(Debug, Default, Deserialize)]
@@ -36,6 +37,10 @@ pub(super) struct ProxyFile {
     pub(super) drain_grace: Option<String>,
     /// Accept callers under the UID of keygress.
     pub(super) unsafe_same_uid: bool,
+    /// Start although a workload could write what keygress trusts.
+    pub(super) unsafe_writable_files: bool,
+    /// `auto`, `require` or `unsafe-off`.
+    pub(super) sandbox: Option<Mode>,
     /// Listen on addresses that are not loopback.
     pub(super) unsafe_listen: bool,
 }

@@ -10,6 +10,7 @@ use keygress_policy::destination::Host;
 use super::file::ProxyFile;
 use super::{DRAIN_GRACE, Invalid, Kubernetes, Settings};
 use crate::audit::Sink;
+use crate::sandbox::Mode;
 
 /// Where callers come in where nothing is said.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8787";
@@ -81,12 +82,24 @@ pub struct Flags {
     /// Accept callers that run under the UID of keygress, which can read its memory.
     #[arg(long, env = "KEYGRESS_UNSAFE_SAME_UID")]
     unsafe_same_uid: bool,
+    /// Start although a workload could write the policy, the binary or a file that the policy names.
+    #[arg(long, env = "KEYGRESS_UNSAFE_WRITABLE_FILES")]
+    unsafe_writable_files: bool,
+    /// How much of the sandbox must be there. Default: auto, which is what this kernel has.
+    #[arg(long, value_name = "MODE", env = "KEYGRESS_SANDBOX")]
+    sandbox: Option<Mode>,
     /// Listen on addresses that are not loopback: whoever reaches them is a caller.
     #[arg(long, env = "KEYGRESS_UNSAFE_LISTEN")]
     unsafe_listen: bool,
 }
 
 impl Flags {
+    /// Whether a policy is named, here or, as is supposed, in `proxy.yaml`.
+    #[must_use]
+    pub fn names_a_policy(&self) -> bool {
+        self.config.is_some() || !self.policy.is_empty()
+    }
+
     /// The settings: these flags over `proxy.yaml` over the defaults.
     ///
     /// # Errors
@@ -126,6 +139,8 @@ impl Flags {
             ca_file: self.ca_file.or(file.ca.file),
             require_task: self.require_task || file.require_task,
             unsafe_same_uid: self.unsafe_same_uid || file.unsafe_same_uid,
+            unsafe_writable_files: self.unsafe_writable_files || file.unsafe_writable_files,
+            sandbox: self.sandbox.or(file.sandbox).unwrap_or_default(),
             kubernetes: kubernetes(
                 [self.kubernetes_token, self.kubernetes_jwks],
                 [self.kubernetes_issuer, self.kubernetes_audience],

@@ -10,6 +10,7 @@ use keygress_policy::compile::HostPattern;
 use keygress_policy::destination::Host;
 
 use crate::audit::Sink;
+use crate::sandbox::Mode;
 
 /// The flags of `serve`, each with its environment variable.
 mod flags;
@@ -59,6 +60,10 @@ pub struct Settings {
     pub require_task: bool,
     /// Accept callers that run under the UID of keygress: they can read its memory.
     pub unsafe_same_uid: bool,
+    /// Start although a workload could write the policy, the binary or what the policy names.
+    pub unsafe_writable_files: bool,
+    /// How much of the sandbox must be there: `serve` alone enters it.
+    pub sandbox: Mode,
     /// The service-account token of the pod that the listeners serve, and how it is verified.
     pub kubernetes: Option<Kubernetes>,
     /// How long running requests may go on after the process was asked to stop.
@@ -99,6 +104,8 @@ impl Default for Settings {
             ca_file: None,
             require_task: false,
             unsafe_same_uid: false,
+            unsafe_writable_files: false,
+            sandbox: Mode::Auto,
             kubernetes: None,
             drain_grace: DRAIN_GRACE,
             pins: HashMap::new(),

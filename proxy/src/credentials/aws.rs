@@ -1,6 +1,12 @@
 /// The token service.
 pub(super) mod sts;
 
+/// The stores.
+pub(super) mod json;
+
+/// A signed request.
+mod request;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -56,13 +62,15 @@ struct Keys {
 pub(super) enum Form {
     /// What a `credential_process` prints.
     Program,
+    /// What a metadata endpoint answers.
+    Answer,
 }
 
-/// Reads keys out of JSON.
+/// Reads keys out of JSON; `now` is the time of whoever gave it.
 ///
 /// # Errors
 /// What is missing; reads on from the name of what gave it.
-pub(super) fn read_keys(json: &[u8], form: Form) -> Result<Fetched, String> {
+pub(super) fn read_keys(json: &[u8], form: Form, now: Timestamp) -> Result<Fetched, String> {
     let keys: Keys =
         serde_json::from_slice(json).map_err(|_| "gave something other than one JSON object with the keys of AWS".to_owned())?;
     if form == Form::Program && keys.version != Some(1) {
@@ -77,7 +85,9 @@ pub(super) fn read_keys(json: &[u8], form: Form) -> Result<Fetched, String> {
     {
         file::check(bytes).map_err(|fault| format!("gave a `{name}` that {fault}"))?;
     }
-    let lifetime = time_until(&keys.expiration.ok_or("gave no `Expiration`")?).ok_or("gave an `Expiration` that is no time of RFC 3339")?;
+    let expiration: Result<Timestamp, _> = keys.expiration.ok_or("gave no `Expiration`")?.parse();
+    let expiration = expiration.map_err(|_| "gave an `Expiration` that is no time of RFC 3339".to_owned())?;
+    let lifetime = Duration::try_from(expiration.duration_since(now)).unwrap_or_default();
     if lifetime.is_zero() {
         return Err("gave keys that have expired already".to_owned());
     }

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keygress_policy::material::MaterialKind;
 use schemars::JsonSchema;
@@ -88,6 +88,18 @@ impl Provider for AwsAssumeRole {
 
     fn variables(&self) -> Vec<&str> {
         self.from.provider().variables()
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        self.from.provider().reads()
+    }
+
+    fn writes(&self) -> Vec<&Path> {
+        self.from.provider().writes()
+    }
+
+    fn programs(&self) -> Vec<&[String]> {
+        self.from.provider().programs()
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

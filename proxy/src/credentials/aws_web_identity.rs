@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keygress_policy::material::MaterialKind;
 use schemars::JsonSchema;
@@ -76,6 +76,11 @@ impl Provider for AwsWebIdentity {
     fn complaints(&self) -> Vec<(String, String)> {
         let WebToken::File(path) = &self.token;
         self.role().complaints().into_iter().chain(file::complaint(path)).collect()
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        let WebToken::File(path) = &self.token;
+        vec![path]
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use keygress_policy::material::MaterialKind;
@@ -47,6 +49,10 @@ impl Provider for AzureManagedIdentity {
             .is_empty()
             .then(|| ("`resource` is empty".to_owned(), "write what the token is for, such as `https://vault.azure.net`".to_owned()));
         Endpoint::metadata(&self.metadata_url).err().into_iter().chain(resource).collect()
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        Vec::new()
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Once;
 
 use keygress_policy::material::{Material, MaterialKind, Secret};
@@ -33,6 +34,10 @@ impl Provider for Environment {
 
     fn variables(&self) -> Vec<&str> {
         vec![&self.0]
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        Vec::new()
     }
 
     fn fetch<'a>(&'a self, _: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -1,22 +1,15 @@
 use std::fmt;
-use std::process::Stdio;
+use std::path::Path;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use keygress_policy::material::{Material, MaterialKind, Secret};
-use rustix::process::{Pid, Signal, kill_process_group};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
-use zeroize::Zeroizing;
 
 use super::wire::{Seconds, SecretText};
-use super::{Fetched, Provider, Purpose, Tools, Work, aws, file};
-
-/// The largest output, in bytes.
-const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+use super::{Fetched, Provider, Purpose, Tools, Work, aws, file, identity};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -25,7 +18,8 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// A program that prints the credential as one JSON object: `token`, or `user` and `password`; and `expires_in` (seconds) or
 /// `expires_at` (RFC 3339), without which it is refused. With `yields: aws_keys` it is what AWS calls a `credential_process`: it prints
-/// `Version` 1, `AccessKeyId`, `SecretAccessKey`, `SessionToken` and `Expiration`.
+/// `Version` 1, `AccessKeyId`, `SecretAccessKey`, `SessionToken` and `Expiration`. With `yields: certificate` it prints `certificate`
+/// (with its chain) and `private_key`, with `yields: private_key` that alone, in PEM.
 ///
 /// It runs without a shell, with `PATH` and `HOME` as its whole environment, nothing on its standard input and at most 64 KiB of
 /// output. What it writes to standard error is not kept.
@@ -57,6 +51,10 @@ enum Yields {
     UserPassword,
     /// AWS keys, as a `credential_process` of AWS prints them.
     AwsKeys,
+    /// A certificate and its private key, each in PEM.
+    Certificate,
+    /// A private key in PEM.
+    PrivateKey,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +62,8 @@ struct Output {
     token: Option<SecretText>,
     user: Option<String>,
     password: Option<SecretText>,
+    certificate: Option<String>,
+    private_key: Option<SecretText>,
     expires_in: Option<Seconds>,
     expires_at: Option<String>,
 }
@@ -105,6 +105,8 @@ impl Provider for Exec {
             Yields::Token => MaterialKind::Token,
             Yields::UserPassword => MaterialKind::UserPassword,
             Yields::AwsKeys => MaterialKind::AwsKeys,
+            Yields::Certificate => MaterialKind::Certificate,
+            Yields::PrivateKey => MaterialKind::PrivateKey,
         }
     }
 
@@ -126,38 +128,29 @@ impl Provider for Exec {
         complaints
     }
 
-    fn fetch<'a>(&'a self, _: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
+    fn reads(&self) -> Vec<&Path> {
+        Vec::new()
+    }
+
+    fn programs(&self) -> Vec<&[String]> {
+        vec![&self.command]
+    }
+
+    fn fetch<'a>(&'a self, tools: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let program = self.command.first().map(String::as_str).unwrap_or_default();
-            let output = self.run().await.map_err(|fault| format!("the program `{program}` {fault}"))?;
+            let output = tokio::time::timeout(self.timeout.0, tools.programs.output(&self.command)).await;
+            let output = output.unwrap_or_else(|_| Err("took too long and was ended".to_owned()));
+            let output = output.map_err(|fault| format!("the program `{program}` {fault}"))?;
             self.understand(&output).map_err(|fault| format!("the program `{program}` {fault}"))
         })
     }
 }
 
 impl Exec {
-    async fn run(&self) -> Result<Zeroizing<Vec<u8>>, String> {
-        let Some((program, arguments)) = self.command.split_first() else { return Err("is not named".to_owned()) };
-        let kept = ["PATH", "HOME"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-        let child = Command::new(program)
-            .args(arguments)
-            .env_clear()
-            .envs(kept)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            // A group of its own, so that what it started ends with it.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("cannot be started: {}", file::words(error.kind())))?;
-        let mut running = Running(child);
-        tokio::time::timeout(self.timeout.0, running.output()).await.unwrap_or_else(|_| Err("took too long and was ended".to_owned()))
-    }
-
     fn understand(&self, output: &[u8]) -> Result<Fetched, String> {
         if self.yields == Yields::AwsKeys {
-            return aws::read_keys(output, aws::Form::Program);
+            return aws::read_keys(output, aws::Form::Program, Timestamp::now());
         }
         let Ok(output) = serde_json::from_slice::<Output>(output) else {
             return Err("printed something other than one JSON object with the keys that keygress knows".to_owned());
@@ -173,6 +166,15 @@ impl Exec {
                 user: output.user.ok_or_else(|| "printed no `user`".to_owned())?,
                 password: secret("password", output.password)?,
             },
+            Yields::Certificate => {
+                let chain = identity::certificates(output.certificate.unwrap_or_default().as_bytes());
+                let chain = chain.ok_or_else(|| "printed no `certificate` in PEM".to_owned())?;
+                Material::Certificate {
+                    chain: chain.iter().map(|certificate| certificate.to_vec()).collect(),
+                    key: key(output.private_key)?,
+                }
+            }
+            Yields::PrivateKey => Material::PrivateKey(key(output.private_key)?),
         };
         let lifetime = match (output.expires_in, output.expires_at) {
             (Some(Seconds(seconds)), None) => Duration::from_secs(seconds),
@@ -187,43 +189,11 @@ impl Exec {
     }
 }
 
+fn key(text: Option<SecretText>) -> Result<Secret, String> {
+    text.and_then(|SecretText(text)| identity::private_key(&text)).ok_or_else(|| "printed no `private_key` in PEM".to_owned())
+}
+
 /// The time left until then; zero where it has passed.
 fn until(time: &str) -> Result<Duration, String> {
     aws::time_until(time).ok_or_else(|| "printed an `expires_at` that is no time of RFC 3339".to_owned())
-}
-
-/// A program that runs. When it is dropped, its whole process group ends.
-struct Running(Child);
-
-impl Running {
-    async fn output(&mut self) -> Result<Zeroizing<Vec<u8>>, String> {
-        let output = match self.0.stdout.take() {
-            Some(stdout) => read(stdout).await?,
-            None => Zeroizing::default(),
-        };
-        let status = self.0.wait().await.map_err(|error| format!("cannot be awaited: {}", file::words(error.kind())))?;
-        if status.success() {
-            return Ok(output);
-        }
-        let end = status.code().map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with exit code {code}"));
-        Err(format!("{end}: run it by hand to see why"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Until it is awaited its id cannot be another's.
-        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(id) = id {
-            let _ = kill_process_group(id, Signal::KILL);
-        }
-    }
-}
-
-async fn read(stream: impl AsyncRead + Unpin) -> Result<Zeroizing<Vec<u8>>, String> {
-    // One buffer that never grows, so that no copy of the secret is left behind.
-    let mut output = Zeroizing::new(Vec::with_capacity(OUTPUT_BYTES_MAX + 1));
-    let mut limited = stream.take(OUTPUT_BYTES_MAX as u64 + 1);
-    while limited.read_buf(&mut *output).await.map_err(|_| "could not be read".to_owned())? > 0 {}
-    if output.len() > OUTPUT_BYTES_MAX { Err(format!("printed more than {} KiB", OUTPUT_BYTES_MAX / 1024)) } else { Ok(output) }
 }

@@ -3,7 +3,7 @@ mod reading;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keygress_policy::material::{Material, MaterialKind};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -11,7 +11,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
 
-use super::{Fetched, Provider, Purpose, Tools, Work};
+use super::{Fetched, Provider, Purpose, Tools, Work, identity};
 
 pub(super) use reading::{check, complaint, read, read_public, read_text, words};
 
@@ -25,6 +25,8 @@ pub struct File {
     path: PathBuf,
     user: Option<String>,
     access_key_id: Option<String>,
+    certificate: Option<PathBuf>,
+    private_key: bool,
     rotates: bool,
 }
 
@@ -38,6 +40,11 @@ struct Keys {
     user: Option<String>,
     /// The access key id to which the file holds the secret access key. Makes it AWS keys.
     access_key_id: Option<String>,
+    /// The path of the certificate, with its chain, to which the file holds the private key in PEM. Makes it a certificate and its key.
+    certificate: Option<PathBuf>,
+    /// Whether the file holds a private key in PEM that signs. Default `false`.
+    #[serde(default)]
+    private_key: bool,
     /// Whether something else replaces the file before what it holds expires, so that it is no static credential. Default `false`.
     #[serde(default)]
     rotates: bool,
@@ -55,12 +62,13 @@ impl<'de> Deserialize<'de> for File {
             }
 
             fn visit_str<E: de::Error>(self, path: &str) -> Result<File, E> {
-                Ok(File { path: path.into(), user: None, access_key_id: None, rotates: false })
+                Ok(File::holding_a_token(path.into()))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<File, A::Error> {
-                let Keys { path, user, access_key_id, rotates } = Keys::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(File { path, user, access_key_id, rotates })
+                let keys = Keys::deserialize(MapAccessDeserializer::new(map))?;
+                let Keys { path, user, access_key_id, certificate, private_key, rotates } = keys;
+                Ok(File { path, user, access_key_id, certificate, private_key, rotates })
             }
         }
 
@@ -82,16 +90,24 @@ impl JsonSchema for File {
     }
 }
 
+impl File {
+    fn holding_a_token(path: PathBuf) -> Self {
+        Self { path, user: None, access_key_id: None, certificate: None, private_key: false, rotates: false }
+    }
+}
+
 impl Provider for File {
     fn kind(&self) -> &'static str {
         "file"
     }
 
     fn yields(&self) -> MaterialKind {
-        match (&self.access_key_id, &self.user) {
-            (Some(_), _) => MaterialKind::AwsKeys,
-            (None, Some(_)) => MaterialKind::UserPassword,
-            (None, None) => MaterialKind::Token,
+        match (&self.access_key_id, &self.user, &self.certificate, self.private_key) {
+            (Some(_), ..) => MaterialKind::AwsKeys,
+            (_, Some(_), ..) => MaterialKind::UserPassword,
+            (_, _, Some(_), _) => MaterialKind::Certificate,
+            (.., true) => MaterialKind::PrivateKey,
+            (None, None, None, false) => MaterialKind::Token,
         }
     }
 
@@ -100,23 +116,36 @@ impl Provider for File {
     }
 
     fn complaints(&self) -> Vec<(String, String)> {
-        let both = self.user.is_some() && self.access_key_id.is_some();
-        let both =
-            both.then(|| ("`user` and `access_key_id` stand there both".to_owned(), "keep the one that the file belongs to".to_owned()));
-        complaint(&self.path).into_iter().chain(both).collect()
+        let said = [self.user.is_some(), self.access_key_id.is_some(), self.certificate.is_some(), self.private_key];
+        let several = (said.into_iter().filter(|said| *said).count() > 1).then(|| {
+            let several = "more than one of `user`, `access_key_id`, `certificate` and `private_key` stands there";
+            (several.to_owned(), "keep the one that the file belongs to".to_owned())
+        });
+        complaint(&self.path).into_iter().chain(self.certificate.as_deref().and_then(complaint)).chain(several).collect()
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        vec![self.path.clone()]
+        std::iter::once(&self.path).chain(&self.certificate).cloned().collect()
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        vec![&self.path]
     }
 
     fn fetch<'a>(&'a self, _: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
-            let secret = read(&self.path).await?;
-            let material = match (&self.access_key_id, &self.user) {
-                (Some(id), _) => Material::AwsKeys { access_key_id: id.clone(), secret_access_key: secret, session_token: None },
-                (None, Some(user)) => Material::UserPassword { user: user.clone(), password: secret },
-                (None, None) => Material::Token(secret),
+            let material = match (&self.access_key_id, &self.user, &self.certificate, self.private_key) {
+                (Some(id), ..) => {
+                    Material::AwsKeys { access_key_id: id.clone(), secret_access_key: read(&self.path).await?, session_token: None }
+                }
+                (_, Some(user), ..) => Material::UserPassword { user: user.clone(), password: read(&self.path).await? },
+                (_, _, Some(certificate), _) => {
+                    let chain = identity::read_certificates(certificate).await?;
+                    let chain = chain.iter().map(|certificate| certificate.to_vec()).collect();
+                    Material::Certificate { chain, key: identity::read_key(&self.path).await? }
+                }
+                (.., true) => Material::PrivateKey(identity::read_key(&self.path).await?),
+                (None, None, None, false) => Material::Token(read(&self.path).await?),
             };
             Ok(Fetched { material, lifetime: None, handle: None })
         })
@@ -125,20 +154,24 @@ impl Provider for File {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
     fn a_path_alone_and_a_mapping_are_both_understood() {
         let short: File = serde_saphyr::from_str("/run/key").unwrap();
-        assert_eq!(short, File { path: "/run/key".into(), user: None, access_key_id: None, rotates: false });
+        assert_eq!(short, File::holding_a_token("/run/key".into()));
         assert!(short.is_static());
         assert_eq!(short.yields(), MaterialKind::Token);
         let long: File = serde_saphyr::from_str("{ path: /run/key, user: ci, rotates: true }").unwrap();
-        assert_eq!(long, File { path: "/run/key".into(), user: Some("ci".into()), access_key_id: None, rotates: true });
+        assert_eq!(long, File { user: Some("ci".into()), rotates: true, ..File::holding_a_token("/run/key".into()) });
         assert!(!long.is_static());
         assert_eq!(long.yields(), MaterialKind::UserPassword);
+        let certificate: File = serde_saphyr::from_str("{ path: /run/key.pem, certificate: /run/certificate.pem }").unwrap();
+        assert_eq!((certificate.yields(), certificate.files().len()), (MaterialKind::Certificate, 2));
+        let key: File = serde_saphyr::from_str("{ path: /run/key.pem, private_key: true }").unwrap();
+        assert_eq!((key.yields(), key.complaints().len()), (MaterialKind::PrivateKey, 0));
+        let both: File = serde_saphyr::from_str("{ path: /run/key.pem, private_key: true, user: ci }").unwrap();
+        assert_eq!(both.complaints().len(), 1);
     }
 
     #[test]

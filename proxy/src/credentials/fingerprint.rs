@@ -31,9 +31,24 @@ impl Fingerprints {
             }
             // The id and the token name the same keys that the secret does.
             Material::AwsKeys { secret_access_key, .. } => hmac::sign(&self.key, secret_access_key.expose()),
+            Material::PrivateKey(key) => hmac::sign(&self.key, key.expose()),
+            // A certificate that was renewed for the same key is another one.
+            Material::Certificate { chain, key } => {
+                let mut context = hmac::Context::with_key(&self.key);
+                chain.iter().for_each(|certificate| context.update(certificate));
+                context.update(key.expose());
+                context.sign()
+            }
+            Material::BoundToken { token, .. } => hmac::sign(&self.key, token.expose()),
         };
         hex(tag.as_ref().get(..KEPT_BYTES).unwrap_or_default())
     }
+}
+
+/// Sixteen random bytes, for a signature that wants something that was never there before.
+#[must_use]
+pub fn nonce() -> [u8; 16] {
+    random::<16>()
 }
 
 /// A random name of 16 hexadecimal digits, for leases.

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use keygress_policy::material::{Material, MaterialKind, Secret};
@@ -49,6 +51,10 @@ impl Provider for GcpMetadata {
             .filter(|account| account.is_empty() || account.contains(['/', '?', '#', '%']))
             .map(|account| (format!("`{account}` is no service account"), "write its e-mail address, or leave it out".to_owned()));
         Endpoint::metadata(&self.metadata_url).err().into_iter().chain(account).collect()
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        Vec::new()
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::time::Duration;
 
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -91,6 +92,10 @@ impl Provider for GcpWorkloadIdentity {
             complaints.push(("an ID token is one of a service account".to_owned(), "name the `service_account`".to_owned()));
         }
         complaints
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        self.subject.reads()
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -102,6 +102,10 @@ impl Provider for GithubApp {
             complaints.push((format!("`{name}` is not the name of a repository"), "write it without its owner".to_owned()));
         }
         complaints
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        vec![&self.key_file]
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::http::header::{ACCEPT, DATE, HOST, HeaderValue, USER_AGENT};
+use hyper::http::header::{ACCEPT, DATE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::http::uri::Uri;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -28,6 +28,9 @@ use super::identity::Identity;
 use crate::stream;
 
 pub(super) use endpoint::Endpoint;
+
+/// RFC 9449, section 8.
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// From the first look-up to the last byte of the answer.
 const EXCHANGE_TIME: Duration = Duration::from_secs(5);
@@ -64,13 +67,25 @@ pub(super) struct Answer {
     pub(super) body: Zeroizing<Vec<u8>>,
     /// Its `Date`: the issuer's clock, by which the times in the body are meant.
     pub(super) date: Option<Timestamp>,
+    /// Its `DPoP-Nonce`: what the next proof must hold (RFC 9449, section 8).
+    pub(super) headers: HeaderMap,
 }
 
 impl Answer {
+    /// The issuer's clock when it answered.
+    pub(super) fn now(&self) -> Timestamp {
+        self.date.unwrap_or_else(Timestamp::now)
+    }
+
+    /// What can be said of an answer whose status is none of those that are expected; reads on from the name of the endpoint.
+    pub(super) fn fault(&self) -> String {
+        let status = self.status.as_u16();
+        if self.status.is_redirection() { format!("answered {status}: redirects are not followed") } else { format!("answered {status}") }
+    }
+
     /// How long it is until a moment that the body names, by the issuer's clock; zero where it has passed.
     pub(super) fn until(&self, moment: Timestamp) -> Duration {
-        let now = self.date.unwrap_or_else(Timestamp::now);
-        Duration::try_from(moment.duration_since(now)).unwrap_or_default()
+        Duration::try_from(moment.duration_since(self.now())).unwrap_or_default()
     }
 }
 
@@ -216,7 +231,12 @@ where
 async fn read(response: Response<Incoming>) -> Result<Answer, Fault> {
     let status = response.status();
     let date = response.headers().get(DATE).and_then(|date| moment(date.to_str().ok()?));
-    let mut incoming = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+    let (head, body) = response.into_parts();
+    let mut headers = HeaderMap::new();
+    for nonce in head.headers.get_all(DPOP_NONCE) {
+        headers.append(DPOP_NONCE, nonce.clone());
+    }
+    let mut incoming = Limited::new(body, ANSWER_BYTES_MAX);
     // One buffer that never grows, so that no copy of a token is left behind.
     let mut body = Zeroizing::new(Vec::with_capacity(ANSWER_BYTES_MAX));
     while let Some(frame) = incoming.frame().await {
@@ -225,7 +245,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Fault> {
             body.extend_from_slice(bytes);
         }
     }
-    Ok(Answer { status, body, date })
+    Ok(Answer { status, body, date, headers })
 }
 
 fn moment(date: &str) -> Option<Timestamp> {
@@ -274,7 +294,7 @@ mod tests {
     #[test]
     fn a_moment_is_meant_by_the_clock_of_whoever_names_it() {
         let date = moment("Tue, 24 Nov 2026 10:00:00 GMT");
-        let answer = Answer { status: StatusCode::OK, body: Zeroizing::default(), date };
+        let answer = Answer { status: StatusCode::OK, body: Zeroizing::default(), date, headers: HeaderMap::new() };
         assert_eq!(answer.until("2026-11-24T11:00:00Z".parse().unwrap()), Duration::from_secs(3600));
         assert_eq!(answer.until("2026-11-24T09:00:00Z".parse().unwrap()), Duration::ZERO);
     }

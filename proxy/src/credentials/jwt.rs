@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
@@ -51,6 +51,11 @@ pub(super) enum Algorithm {
 }
 
 impl SigningKey {
+    /// The file that is read.
+    pub(super) fn path(&self) -> &Path {
+        &self.file
+    }
+
     /// A key of which the policy says only where it is.
     pub(super) fn new(file: PathBuf, algorithm: Algorithm) -> Self {
         Self { file, algorithm, id: None }
@@ -65,27 +70,36 @@ impl SigningKey {
     ///
     /// # Errors
     /// What is wrong with the key, with its path, never with what it holds.
-    pub(super) async fn sign(&self, mut claims: Map<String, Value>, lifetime: Duration) -> Result<Secret, String> {
+    pub(super) async fn sign(&self, claims: Map<String, Value>, lifetime: Duration) -> Result<Secret, String> {
         let pem = file::read_text(&self.file).await?;
-        let now = Timestamp::now().as_second();
-        claims.entry("iat").or_insert(now.into());
-        claims.insert("exp".to_owned(), now.saturating_add_unsigned(lifetime.as_secs()).into());
-        claims.insert("jti".to_owned(), random_name().as_ref().into());
-        let (key, algorithm) = match self.algorithm {
-            Algorithm::RS256 => (EncodingKey::from_rsa_pem(pem.expose()), jsonwebtoken::Algorithm::RS256),
-            Algorithm::PS256 => (EncodingKey::from_rsa_pem(pem.expose()), jsonwebtoken::Algorithm::PS256),
-            Algorithm::ES256 => (EncodingKey::from_ec_pem(pem.expose()), jsonwebtoken::Algorithm::ES256),
-            Algorithm::ES384 => (EncodingKey::from_ec_pem(pem.expose()), jsonwebtoken::Algorithm::ES384),
-            Algorithm::EdDSA => (EncodingKey::from_ed_pem(pem.expose()), jsonwebtoken::Algorithm::EdDSA),
-        };
-        let mut header = Header::new(algorithm);
-        header.kid.clone_from(&self.id);
-        let token = key.and_then(|key| encode(&header, &claims, &key));
-        let token = token.map_err(|_| {
+        sign(&pem, self.algorithm, self.id.clone(), claims, lifetime).ok_or_else(|| {
             format!("the file `{}` holds no private key for {:?}: it must be PKCS#8 in PEM", self.file.display(), self.algorithm)
-        })?;
-        Ok(Secret::new(token.into_bytes()))
+        })
     }
+}
+
+/// Signs with a private key in PEM, as [`SigningKey::sign`] does; `None` where it is none.
+pub(super) fn sign(
+    pem: &Secret,
+    algorithm: Algorithm,
+    id: Option<String>,
+    mut claims: Map<String, Value>,
+    lifetime: Duration,
+) -> Option<Secret> {
+    let now = Timestamp::now().as_second();
+    claims.entry("iat").or_insert(now.into());
+    claims.insert("exp".to_owned(), now.saturating_add_unsigned(lifetime.as_secs()).into());
+    claims.insert("jti".to_owned(), random_name().as_ref().into());
+    let (key, algorithm) = match algorithm {
+        Algorithm::RS256 => (EncodingKey::from_rsa_pem(pem.expose()), jsonwebtoken::Algorithm::RS256),
+        Algorithm::PS256 => (EncodingKey::from_rsa_pem(pem.expose()), jsonwebtoken::Algorithm::PS256),
+        Algorithm::ES256 => (EncodingKey::from_ec_pem(pem.expose()), jsonwebtoken::Algorithm::ES256),
+        Algorithm::ES384 => (EncodingKey::from_ec_pem(pem.expose()), jsonwebtoken::Algorithm::ES384),
+        Algorithm::EdDSA => (EncodingKey::from_ed_pem(pem.expose()), jsonwebtoken::Algorithm::EdDSA),
+    };
+    let mut header = Header::new(algorithm);
+    header.kid = id;
+    key.and_then(|key| encode(&header, &claims, &key)).ok().map(|token| Secret::new(token.into_bytes()))
 }
 
 /// When a token that somebody else signed ends, as it says itself: how long it serves is all that this is good for.
@@ -115,6 +129,11 @@ pub(super) struct SignedJwt {
 }
 
 impl SignedJwt {
+    /// The files that are read.
+    pub(super) fn reads(&self) -> Vec<&Path> {
+        vec![self.key.path()]
+    }
+
     /// What is wrong with its shape, as (message, help).
     pub(super) fn complaints(&self) -> Vec<(String, String)> {
         let mut complaints: Vec<_> = self.key.complaint().into_iter().collect();

@@ -111,11 +111,17 @@ impl Credentials {
     /// Starts empty. Refreshes run on `runtime`, which needs its timers and I/O; `roots` verify the issuers that providers call.
     #[must_use]
     pub fn new(runtime: Handle, audit: Audit, metrics: Metrics, roots: Arc<rustls::RootCertStore>) -> Self {
+        Self::with(runtime, audit, metrics, Tools::new(roots))
+    }
+
+    /// The same, with these tools for the providers.
+    #[must_use]
+    pub fn with(runtime: Handle, audit: Audit, metrics: Metrics, tools: Tools) -> Self {
         let core = Core {
             runtime,
             audit,
             metrics,
-            tools: Tools::new(roots),
+            tools,
             fingerprints: Fingerprints::new(),
             revocations: Semaphore::new(REVOCATIONS_MAX),
             background: Mutex::default(),

@@ -1,17 +1,16 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use hyper::{HeaderMap, Method, StatusCode};
+use hyper::{Method, StatusCode};
 use keygress_policy::material::{Material, MaterialKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use zeroize::Zeroizing;
 
-use super::http::{Answer, Call, Endpoint, bearer};
+use super::http::Answer;
+use super::kubernetes::{self, Api};
 use super::wire::{Moment, SecretText, Time};
-use super::{Fetched, Provider, Purpose, Tools, Work, file, identity};
+use super::{Fetched, Provider, Purpose, Tools, Work, file};
 
 /// Kubernetes issues no shorter-lived token.
 const LIFETIME_MIN: Duration = Duration::from_secs(600);
@@ -31,26 +30,14 @@ pub struct KubernetesToken {
     /// How long it lives, between `10m` and `24h`. Default `10m`.
     lifetime: Option<Time>,
     /// The API server. Default `https://kubernetes.default.svc`.
-    #[serde(default = "api_server")]
+    #[serde(default = "kubernetes::url")]
     api_url: String,
     /// The path of keygress's own token for the API server. Default: where a pod has it.
-    #[serde(default = "own_token")]
+    #[serde(default = "kubernetes::own_token")]
     token_file: PathBuf,
     /// The path of the certificates that verify the API server. Default: where a pod has them.
-    #[serde(default = "authorities")]
+    #[serde(default = "kubernetes::authorities")]
     ca_file: PathBuf,
-}
-
-fn api_server() -> String {
-    "https://kubernetes.default.svc".to_owned()
-}
-
-fn own_token() -> PathBuf {
-    "/var/run/secrets/kubernetes.io/serviceaccount/token".into()
-}
-
-fn authorities() -> PathBuf {
-    "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt".into()
 }
 
 #[derive(Deserialize)]
@@ -79,11 +66,8 @@ impl Provider for KubernetesToken {
     }
 
     fn complaints(&self) -> Vec<(String, String)> {
-        let mut complaints: Vec<_> = Endpoint::parse(&self.api_url).err().into_iter().collect();
-        complaints.extend([&self.token_file, &self.ca_file].into_iter().filter_map(|path| file::complaint(path)));
-        for name in [&self.namespace, &self.service_account].into_iter().filter(|name| !is_name(name)) {
-            complaints.push((format!("`{name}` is no name in Kubernetes"), "write lower-case letters, digits, `-` and `.`".to_owned()));
-        }
+        let mut complaints = self.api().complaints();
+        complaints.extend(kubernetes::name_complaints([&self.namespace, &self.service_account]));
         if self.audience.is_empty() {
             complaints
                 .push(("`audience` is empty: the token would open the API server itself".to_owned(), "write for whom it is".to_owned()));
@@ -94,27 +78,26 @@ impl Provider for KubernetesToken {
         complaints
     }
 
+    fn reads(&self) -> Vec<&Path> {
+        vec![&self.token_file, &self.ca_file]
+    }
+
     fn fetch<'a>(&'a self, tools: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let path = format!("/api/v1/namespaces/{}/serviceaccounts/{}/token", self.namespace, self.service_account);
-            let endpoint = Endpoint::parse(&self.api_url).and_then(|api| api.at(&format!("{}{path}", api.base())));
-            let endpoint = endpoint.map_err(|(message, _)| format!("the API server cannot be called: {message}"))?;
-            let own = file::read(&self.token_file).await?;
-            let roots = Some(identity::read_roots(&self.ca_file).await?);
-            let mut headers = HeaderMap::new();
-            headers.insert(AUTHORIZATION, bearer(&own).ok_or_else(|| "the token for the API server fits no header".to_owned())?);
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             let spec = json!({ "audiences": [self.audience], "expirationSeconds": self.lifetime().as_secs() });
             let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec }).to_string();
-            let body = Zeroizing::new(body.into_bytes());
-            let call = Call { method: Method::POST, endpoint: &endpoint, headers, body, identity: None, roots };
-            let answer = tools.http.send(call).await.map_err(|fault| format!("the API server {fault}"))?;
+            let answer = self.api().call(tools, Method::POST, &path, Some(body)).await?;
             read(&answer).map_err(|fault| format!("the API server {fault}"))
         })
     }
 }
 
 impl KubernetesToken {
+    fn api(&self) -> Api<'_> {
+        Api { url: &self.api_url, token_file: &self.token_file, ca_file: &self.ca_file }
+    }
+
     fn lifetime(&self) -> Duration {
         self.lifetime.map_or(LIFETIME_MIN, |Time(lifetime)| lifetime)
     }
@@ -128,8 +111,7 @@ fn read(answer: &Answer) -> Result<Fetched, String> {
             return Err("answered 403: keygress needs the verb `create` on `serviceaccounts/token` for this account".to_owned());
         }
         StatusCode::NOT_FOUND => return Err("answered 404: there is no such service account".to_owned()),
-        status if status.is_redirection() => return Err(format!("answered {}: redirects are not followed", status.as_u16())),
-        status => return Err(format!("answered {}", status.as_u16())),
+        _ => return Err(answer.fault()),
     }
     let Ok(TokenResponse { status }) = serde_json::from_slice(&answer.body) else {
         return Err("answered 201, but not as its API says".to_owned());
@@ -141,10 +123,4 @@ fn read(answer: &Answer) -> Result<Fetched, String> {
         return Err("gave a token that has expired already".to_owned());
     }
     Ok(Fetched { material: Material::Token(token), lifetime: Some(lifetime), handle: None })
-}
-
-/// RFC 1123: it stands in a path as it is.
-fn is_name(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
-    (1..=253).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('.') && !text.contains("..")
 }

@@ -11,9 +11,10 @@ use super::keyring::Core;
 use super::lease::{Lease, REVOCATION_TIME, end_all};
 use super::purpose::Purpose;
 use super::renewal::Schedule;
-use super::{Fetched, Holder, Ready};
+use super::{Fetched, Holder, Ready, identity};
 use crate::Credential;
 use crate::audit::Kind;
+use crate::client_auth::ClientAuth;
 use crate::needles::Needles;
 
 /// What a fetch brought.
@@ -55,7 +56,10 @@ pub(super) async fn mint(
         return Ok(Minted::Same);
     }
     core.metrics.mint(provider.kind(), true);
-    let rendered = credential.injection.render(&material);
+    let rendered = credential.injection.render(&material).and_then(|rendered| {
+        let certified = rendered.certificate().map(identity::certified).transpose()?;
+        Ok((rendered, certified))
+    });
     let lease = Arc::new(Lease {
         id: random_name(),
         credential: Arc::clone(credential),
@@ -68,10 +72,11 @@ pub(super) async fn mint(
     issued.expires_in = lifetime.map(|lifetime| lifetime.as_secs());
     let recorded = core.audit.durable(issued).await.map_err(|_| "the audit cannot record that it was issued".to_owned());
     match recorded.and(rendered) {
-        Ok(rendered) => {
+        Ok((rendered, certified)) => {
             let expires = schedule.map(|schedule| schedule.usable_until.into_std());
             let needles = Needles::compile(rendered.needles());
-            let ready = Arc::new(Ready { rendered, needles, fingerprint, lease: Arc::clone(&lease.id), expires });
+            let client_auth = certified.map(|key| Arc::new(ClientAuth::new(Arc::clone(&lease.id), key)));
+            let ready = Arc::new(Ready { rendered, client_auth, needles, fingerprint, lease: Arc::clone(&lease.id), expires });
             Ok(Minted::Fresh { ready, lease, schedule })
         }
         Err(reason) => {

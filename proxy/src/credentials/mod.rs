@@ -1,5 +1,8 @@
 //! 4 · Credentials kept ready. Off the request path a slot fetches, renews and revokes; on it a request takes what is ready.
 
+/// What each provider does.
+mod provider;
+
 /// All slots and leases of the process: which slot belongs to whom, and when it ends.
 mod keyring;
 
@@ -27,6 +30,9 @@ mod purpose;
 /// What a provider may use of the world.
 mod tools;
 
+/// Starts the programs of the policy.
+mod programs;
+
 /// The HTTP client of the providers.
 mod http;
 
@@ -45,8 +51,17 @@ mod oauth2;
 /// What a provider itself must keep: turns at it, and its replacement in one step.
 mod state;
 
-/// What the providers of AWS keys have in common.
+/// What a store keeps, and which part of it is the secret.
+mod stored;
+
+/// What one provider takes from another.
+mod lent;
+
+/// What the providers of AWS have in common.
 mod aws;
+
+/// The API server of Kubernetes.
+mod kubernetes;
 
 /// Tells when a watched folder changed.
 mod changes;
@@ -56,6 +71,9 @@ pub mod file;
 
 /// `exec: { command: [PROGRAM, …] }`.
 pub mod exec;
+
+/// `sealed: { value, key_file, … }`.
+pub mod sealed;
 
 /// `environment: NAME`.
 pub mod environment;
@@ -84,11 +102,23 @@ pub mod gcp_workload_identity;
 /// `gcp_metadata: { … }`.
 pub mod gcp_metadata;
 
+/// `gcp_service_account: { key_file, token, … }`.
+pub mod gcp_service_account;
+
+/// `gcp_secret_manager: { from: { … }, secret, … }`.
+pub mod gcp_secret_manager;
+
 /// `azure_managed_identity: { resource, … }`.
 pub mod azure_managed_identity;
 
+/// `azure_key_vault: { from: { … }, vault_url, secret, … }`.
+pub mod azure_key_vault;
+
 /// `kubernetes_token: { namespace, service_account, audience, … }`.
 pub mod kubernetes_token;
+
+/// `kubernetes_secret: { namespace, name, field, … }`.
+pub mod kubernetes_secret;
 
 /// `github_app: { app, key_file, installation, permissions, … }`.
 pub mod github_app;
@@ -99,25 +129,39 @@ pub mod aws_web_identity;
 /// `aws_assume_role: { role_arn, from: { … }, … }`.
 pub mod aws_assume_role;
 
+/// `aws_container: { … }`.
+pub mod aws_container;
+
+/// `aws_instance: { … }`.
+pub mod aws_instance;
+
+/// `aws_secrets_manager: { from: { … }, secret, region, … }`.
+pub mod aws_secrets_manager;
+
+/// `aws_parameter_store: { from: { … }, parameter, region, … }`.
+pub mod aws_parameter_store;
+
 #[cfg(test)]
 mod tests;
 
-use std::future::Future;
-use std::path::PathBuf;
-use std::pin::Pin;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use keygress_policy::inject::Rendered;
-use keygress_policy::material::{Material, MaterialKind, Secret};
+use keygress_policy::material::MaterialKind;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::client_auth::ClientAuth;
 use crate::needles::Needles;
 
+use provider::{Fetched, Provider, Work};
 use purpose::Purpose;
 
+pub use fingerprint::nonce;
 pub use keyring::Credentials;
+pub use programs::Programs;
 pub use slot::Slot;
 pub use tools::Tools;
 
@@ -129,6 +173,8 @@ pub enum Source {
     File(file::File),
     /// A program that prints the credential, with its expiry, as JSON.
     Exec(exec::Exec),
+    /// A secret that stands in the policy itself, sealed to the key of the proxy.
+    Sealed(sealed::Sealed),
     /// An environment variable of keygress itself. For development only.
     Environment(environment::Environment),
     /// An OAuth2 access token by the client credentials grant (RFC 6749, section 4.4).
@@ -147,16 +193,32 @@ pub enum Source {
     GcpWorkloadIdentity(gcp_workload_identity::GcpWorkloadIdentity),
     /// A token of the service account of a Google Cloud machine.
     GcpMetadata(gcp_metadata::GcpMetadata),
+    /// A token of a Google Cloud service account, by its key file.
+    GcpServiceAccount(gcp_service_account::GcpServiceAccount),
+    /// A secret of Google Cloud's Secret Manager.
+    GcpSecretManager(gcp_secret_manager::GcpSecretManager),
     /// An access token of the managed identity of an Azure machine.
     AzureManagedIdentity(azure_managed_identity::AzureManagedIdentity),
+    /// A secret of Azure Key Vault.
+    AzureKeyVault(azure_key_vault::AzureKeyVault),
     /// A token of a Kubernetes service account, by the TokenRequest API.
     KubernetesToken(kubernetes_token::KubernetesToken),
+    /// A Secret of Kubernetes, by the API.
+    KubernetesSecret(kubernetes_secret::KubernetesSecret),
     /// An installation token of a GitHub App, for the named repositories and permissions.
     GithubApp(github_app::GithubApp),
     /// Keys of an AWS role for a token of another identity provider.
     AwsWebIdentity(aws_web_identity::AwsWebIdentity),
     /// Keys of an AWS role for other AWS keys.
     AwsAssumeRole(aws_assume_role::AwsAssumeRole),
+    /// Keys of the role of the container or pod in which keygress runs.
+    AwsContainer(aws_container::AwsContainer),
+    /// Keys of the role of the EC2 instance on which keygress runs.
+    AwsInstance(aws_instance::AwsInstance),
+    /// A secret of AWS Secrets Manager.
+    AwsSecretsManager(aws_secrets_manager::AwsSecretsManager),
+    /// A parameter of the Parameter Store of AWS Systems Manager.
+    AwsParameterStore(aws_parameter_store::AwsParameterStore),
 }
 
 impl Source {
@@ -166,10 +228,29 @@ impl Source {
         self.provider().variables()
     }
 
+    /// The files that it reads.
+    #[must_use]
+    pub fn reads(&self) -> Vec<&Path> {
+        self.provider().reads()
+    }
+
+    /// The files that it replaces.
+    #[must_use]
+    pub fn writes(&self) -> Vec<&Path> {
+        self.provider().writes()
+    }
+
+    /// The programs that it starts, with their arguments.
+    #[must_use]
+    pub fn programs(&self) -> Vec<&[String]> {
+        self.provider().programs()
+    }
+
     fn provider(&self) -> &dyn Provider {
         match self {
             Self::File(provider) => provider,
             Self::Exec(provider) => provider,
+            Self::Sealed(provider) => provider,
             Self::Environment(provider) => provider,
             Self::Oauth2ClientCredentials(provider) => provider,
             Self::Oauth2RefreshToken(provider) => provider,
@@ -179,76 +260,21 @@ impl Source {
             Self::Openbao(provider) => provider,
             Self::GcpWorkloadIdentity(provider) => provider,
             Self::GcpMetadata(provider) => provider,
+            Self::GcpServiceAccount(provider) => provider,
+            Self::GcpSecretManager(provider) => provider,
             Self::AzureManagedIdentity(provider) => provider,
+            Self::AzureKeyVault(provider) => provider,
             Self::KubernetesToken(provider) => provider,
+            Self::KubernetesSecret(provider) => provider,
             Self::GithubApp(provider) => provider,
             Self::AwsWebIdentity(provider) => provider,
             Self::AwsAssumeRole(provider) => provider,
+            Self::AwsContainer(provider) => provider,
+            Self::AwsInstance(provider) => provider,
+            Self::AwsSecretsManager(provider) => provider,
+            Self::AwsParameterStore(provider) => provider,
         }
     }
-}
-
-/// What each provider does: obtain material, and give it back. Never called on the request path.
-trait Provider: Send + Sync {
-    /// Its YAML key.
-    fn kind(&self) -> &'static str;
-
-    /// What it yields.
-    fn yields(&self) -> MaterialKind;
-
-    /// Whether what it yields lives until somebody rotates it.
-    fn is_static(&self) -> bool;
-
-    /// What is wrong with its shape, as (message, help), in the words of the YAML.
-    fn complaints(&self) -> Vec<(String, String)>;
-
-    /// The files whose change calls for another fetch.
-    fn files(&self) -> Vec<PathBuf> {
-        Vec::new()
-    }
-
-    /// The environment variables that it reads.
-    fn variables(&self) -> Vec<&str> {
-        Vec::new()
-    }
-
-    /// Obtains fresh material for this purpose. Bounds its own time; dropping the future leaves nothing behind.
-    ///
-    /// # Errors
-    /// What is missing, in words that are free of secrets and of text from outside.
-    fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>>;
-
-    /// Whether a fetch that nobody wants any more may be dropped half-way. Not where the issuer gives something to be kept or revoked.
-    fn may_be_dropped(&self) -> bool {
-        !self.revokes()
-    }
-
-    /// Whether the issuer can revoke what it yields. Only then does a lease keep the handle of [`Fetched`].
-    fn revokes(&self) -> bool {
-        false
-    }
-
-    /// Asks the issuer to revoke what this handle names; called only where [`Provider::revokes`].
-    ///
-    /// # Errors
-    /// As [`Provider::fetch`].
-    fn revoke<'a>(&'a self, tools: &'a Tools, handle: &'a Secret) -> Work<'a, Result<(), String>> {
-        let _ = (tools, handle);
-        Box::pin(async { Err(format!("the provider `{}` cannot revoke", self.kind())) })
-    }
-}
-
-/// A provider at work: boxed, because this is off the request path and the list reads better so.
-type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// What a provider obtained.
-#[derive(Debug)]
-struct Fetched {
-    material: Material,
-    /// How long it lives, counted from before it was asked for; `None` where it does not expire.
-    lifetime: Option<Duration>,
-    /// What revokes it: the token itself, or the name of the lease at the issuer; `None` where nothing does.
-    handle: Option<Secret>,
 }
 
 impl keygress_policy::Source for Source {
@@ -276,6 +302,8 @@ pub use keygress_policy::workload::Holder;
 pub struct Ready {
     /// What is put on the request.
     pub rendered: Rendered,
+    /// What is shown in the handshake with the destination, where that is how it is put on.
+    pub client_auth: Option<Arc<ClientAuth>>,
     /// What must not come back; `None` where the value is too short to be told from ordinary text.
     pub needles: Option<Arc<Needles>>,
     /// Keyed fingerprint: the same for the same secret.

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use keygress_policy::material::{MaterialKind, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,6 +29,9 @@ pub struct Oauth2ClientCredentials {
     resource: Option<String>,
     /// The revocation endpoint (RFC 7009). Without it a token lives on at the issuer until it expires.
     revocation_url: Option<String>,
+    /// Whether the token is bound to a key that keygress makes for it (RFC 9449), so that it can be put on as `dpop` alone. Default `false`.
+    #[serde(default)]
+    dpop: bool,
 }
 
 impl Provider for Oauth2ClientCredentials {
@@ -35,7 +40,7 @@ impl Provider for Oauth2ClientCredentials {
     }
 
     fn yields(&self) -> MaterialKind {
-        MaterialKind::Token
+        if self.dpop { MaterialKind::BoundToken } else { MaterialKind::Token }
     }
 
     fn is_static(&self) -> bool {
@@ -56,11 +61,21 @@ impl Provider for Oauth2ClientCredentials {
         self.client_secret.as_ref().map(ClientSecret::variables).unwrap_or_default()
     }
 
+    fn reads(&self) -> Vec<&Path> {
+        self.client().reads()
+    }
+
     fn fetch<'a>(&'a self, tools: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
-            let mut form = Form::of_grant("client_credentials");
-            self.target().add_to(&mut form);
-            Ok(self.client().token(tools, form, BEARER).await?.fetched())
+            let form = || {
+                let mut form = Form::of_grant("client_credentials");
+                self.target().add_to(&mut form);
+                form
+            };
+            if self.dpop {
+                return self.client().bound_token(tools, form).await;
+            }
+            Ok(self.client().token(tools, form(), BEARER).await?.fetched())
         })
     }
 

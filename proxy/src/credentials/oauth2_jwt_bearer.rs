@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use keygress_policy::material::{MaterialKind, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -49,6 +51,10 @@ impl Provider for Oauth2JwtBearer {
 
     fn variables(&self) -> Vec<&str> {
         self.client_secret.as_ref().map(ClientSecret::variables).unwrap_or_default()
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        self.client().reads().into_iter().chain(self.assertion.reads()).collect()
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

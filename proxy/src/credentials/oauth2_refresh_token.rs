@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keygress_policy::material::{MaterialKind, Secret};
 use schemars::JsonSchema;
@@ -56,6 +56,14 @@ impl Provider for Oauth2RefreshToken {
 
     fn variables(&self) -> Vec<&str> {
         self.client_secret.as_ref().map(ClientSecret::variables).unwrap_or_default()
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        self.client().reads().into_iter().chain([self.refresh_token_file.as_path()]).collect()
+    }
+
+    fn writes(&self) -> Vec<&Path> {
+        vec![&self.refresh_token_file]
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, _: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use keygress_policy::material::{MaterialKind, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -90,6 +92,11 @@ impl Provider for Oauth2TokenExchange {
 
     fn variables(&self) -> Vec<&str> {
         self.client_secret.as_ref().map(ClientSecret::variables).unwrap_or_default()
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        let assertions = std::iter::once(&self.subject).chain(&self.actor).flat_map(Assertion::reads);
+        self.client().reads().into_iter().chain(assertions).collect()
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use keygress_policy::material::{Material, MaterialKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -25,6 +27,10 @@ impl Provider for SelfSignedJwt {
 
     fn complaints(&self) -> Vec<(String, String)> {
         self.0.complaints()
+    }
+
+    fn reads(&self) -> Vec<&Path> {
+        self.0.reads()
     }
 
     fn fetch<'a>(&'a self, _: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>> {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use keygress_policy::Source as _;
+use keygress_policy::compile::Lineage;
 use keygress_policy::material::Secret;
 use keygress_policy::workload::{Caller, Holder, Workloads};
 
@@ -95,6 +96,7 @@ pub struct Sight {
     pub workloads: Workloads,
     /// The name of the first, for the record.
     pub workload: Option<Arc<str>>,
+    lineage: Option<Lineage>,
     /// Its identity: what is held for it is used for nobody else.
     pub holder: Holder,
     slots: RefCell<Vec<(usize, Arc<Slot>)>>,
@@ -165,7 +167,17 @@ impl Line {
             (None, None, Some(process)) => Holder::Workload(format!("uid {}", process.uid).into()),
             (None, None, None) => Holder::Workload("any".into()),
         };
-        Sight { generation: snapshot.generation, task, workloads, workload, holder, slots: RefCell::default(), shelves: RefCell::default() }
+        let lineage = snapshot.policy.workload_lineage(&workloads);
+        Sight {
+            generation: snapshot.generation,
+            task,
+            workloads,
+            workload,
+            lineage,
+            holder,
+            slots: RefCell::default(),
+            shelves: RefCell::default(),
+        }
     }
 }
 
@@ -201,18 +213,19 @@ impl Sight {
     ///
     /// # Errors
     /// As [`Pool::shelf`].
-    pub fn shelf(&self, pool: &Pool, rule: usize, target: &Target<'_>) -> Result<Rc<Shelf>, Refusal> {
+    pub fn shelf(&self, pool: &Pool, rule: Lineage, target: &Target<'_>) -> Result<Rc<Shelf>, Refusal> {
         if let Some(shelf) = self.shelves.borrow().iter().find(|shelf| shelf.is_for(rule, target)) {
             return Ok(Rc::clone(shelf));
         }
         let key = Key {
-            generation: self.generation,
             rule,
             holder: self.holder.clone(),
+            workload: self.lineage,
             scheme: target.scheme,
             host: target.host.clone(),
             port: target.port,
             http1_only: target.http1_only,
+            client_auth: target.client_auth.cloned(),
         };
         let shelf = pool.shelf(key)?;
         let mut known = self.shelves.borrow_mut();

@@ -73,6 +73,7 @@ impl<'l> Record<'l> {
     pub(super) fn granted(&mut self, grant: &Grant<'_, Source>) {
         self.rule(grant.rule);
         self.event.credential = grant.credential.map(|credential| credential.name.shared());
+        self.event.mints = grant.mints;
     }
 
     pub(super) fn rule(&mut self, rule: &Rule) {

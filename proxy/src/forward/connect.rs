@@ -9,6 +9,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use keygress_policy::destination::{Host, Scheme};
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use super::dial::Dialer;
 use super::pool::Link;
 use crate::body::Body;
+use crate::client_auth::{ClientAuth, Showing};
 use crate::refusal::{Code, Refusal};
 use crate::stream::Tcp;
 use crate::worker::LocalExecutor;
@@ -38,6 +40,8 @@ pub struct Target<'t> {
     pub allow_ips: &'t [IpNet],
     /// Only HTTP/1.1 will do.
     pub http1_only: bool,
+    /// What proves us to the destination in the handshake.
+    pub client_auth: Option<&'t Arc<ClientAuth>>,
 }
 
 /// Makes verified connections. One a process; what it shares between workers is read only.
@@ -95,9 +99,23 @@ impl Connector {
             Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
         };
         let config = if target.http1_only { &self.http1 } else { &self.any };
-        let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(|error| tls_refusal(target, &error))?;
+        let showing = target.client_auth.map(|auth| auth.showing());
+        let config = showing.as_ref().map_or_else(|| config.clone(), |showing| shown(config, showing));
+        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| tls_refusal(target, &error))?;
+        if showing.is_some_and(|showing| !showing.was_shown()) {
+            let why = format!("`{}` did not ask for a client certificate, or for none that the key can prove", target.host);
+            return Err(Refusal::new(Code::UpstreamUnverified, why));
+        }
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") { speak_h2(stream).await } else { speak_h1(stream, target).await }
     }
+}
+
+/// The configuration of one connection with a certificate. Sessions of it are not resumed: they would prove one holder where another asks.
+fn shown(config: &ClientConfig, showing: &Arc<Showing>) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.resumption = Resumption::disabled();
+    config.client_auth_cert_resolver = Arc::clone(showing) as _;
+    Arc::new(config)
 }
 
 async fn within<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {

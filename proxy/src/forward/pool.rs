@@ -4,15 +4,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
+use keygress_policy::compile::Lineage;
 use keygress_policy::destination::{Host, Scheme};
 
 use super::connect::Target;
 use crate::body::Body;
+use crate::client_auth::ClientAuth;
 use crate::refusal::{Code, Refusal};
 
 /// How often kept connections are looked through.
@@ -27,12 +30,13 @@ pub const KEPT_MAX: usize = 512;
 /// What two requests must share to share a connection: connection-bound authentication must not cross identities.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The policy generation: another may dial other addresses.
-    pub generation: u64,
-    /// The rule, by its position: scheme, addresses and credential hang on it.
-    pub rule: usize,
+    /// The rule: addresses and credential hang on it. The generation of the policy is not needed beside it: a rule of another policy has
+    /// this lineage only where it dials the same addresses of the same host and puts the same credential on.
+    pub rule: Lineage,
     /// The identity that calls.
     pub holder: keygress_policy::workload::Holder,
+    /// What that identity is recognised by, where it is one of the policy: another workload may come under its name.
+    pub workload: Option<Lineage>,
     /// The scheme.
     pub scheme: Scheme,
     /// The host.
@@ -41,6 +45,8 @@ pub struct Key {
     pub port: u16,
     /// Only HTTP/1.1 will do: an upgrade.
     pub http1_only: bool,
+    /// What proves us to the destination in the handshake.
+    pub client_auth: Option<Arc<ClientAuth>>,
 }
 
 /// A connection to a verified destination.
@@ -224,11 +230,22 @@ impl Shelf {
         })
     }
 
+    /// The scheme of its destination.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.key.scheme
+    }
+
     /// Whether it is for this rule and destination, among those of one identity under one policy.
     #[must_use]
-    pub fn is_for(&self, rule: usize, target: &Target<'_>) -> bool {
-        let Key { rule: own, scheme, host, port, http1_only, .. } = &self.key;
-        *own == rule && *port == target.port && *scheme == target.scheme && *http1_only == target.http1_only && host == target.host
+    pub fn is_for(&self, rule: Lineage, target: &Target<'_>) -> bool {
+        let Key { rule: own, scheme, host, port, http1_only, client_auth, .. } = &self.key;
+        *own == rule
+            && *port == target.port
+            && *scheme == target.scheme
+            && *http1_only == target.http1_only
+            && host == target.host
+            && client_auth.as_ref() == target.client_auth
     }
 
     /// A kept connection that can take a request now.

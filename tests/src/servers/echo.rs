@@ -1,6 +1,7 @@
 //! A TLS upstream in this process, HTTP/1.1 and HTTP/2, that remembers what it saw: what arrives here is what keygress let out.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ enum Transport {
 
 struct State {
     seen: Mutex<Vec<Seen>>,
+    /// Connections so far.
+    connections: AtomicUsize,
     /// Told of every request.
     arrived: Condvar,
     /// Requests to `/next` so far: `/events` waits for it.
@@ -117,6 +120,7 @@ impl Echo {
         let port = listener.local_addr()?.port();
         let state = Arc::new(State {
             seen: Mutex::default(),
+            connections: AtomicUsize::new(0),
             arrived: Condvar::new(),
             next: watch::Sender::new(0),
             received: watch::Sender::new(0),
@@ -125,6 +129,7 @@ impl Echo {
         let shared = Arc::clone(&state);
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                shared.connections.fetch_add(1, Ordering::Relaxed);
                 // A client that breaks off is its own business.
                 tokio::spawn(connection(stream, Arc::clone(&transport), Arc::clone(&shared)));
             }
@@ -136,6 +141,12 @@ impl Echo {
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many connections came so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
     }
 
     /// Waits until a request for this target is there, at most 20 s. Whether it came.

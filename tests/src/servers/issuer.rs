@@ -106,12 +106,19 @@ impl Issuer {
     /// # Errors
     /// Where the issuer does not answer.
     pub fn is_active(&self, site: &Site, token: &str) -> Result<bool> {
+        self.introspected(site, token)?.get("active").and_then(Value::as_bool).context("an introspection response")
+    }
+
+    /// What the issuer knows of a token, by RFC 7662.
+    ///
+    /// # Errors
+    /// Where the issuer does not answer.
+    pub fn introspected(&self, site: &Site, token: &str) -> Result<Value> {
         let answer = client::plain_curl(site, HOST, self.port)?
             .args(["--user", &format!("basic:{}", self.basic_secret), "--data", &format!("token={token}")])
             .arg(self.url("/token/introspection"))
             .output()?;
-        let answer: Value = serde_json::from_slice(&answer.stdout)?;
-        answer.get("active").and_then(Value::as_bool).context("an introspection response")
+        Ok(serde_json::from_slice(&answer.stdout)?)
     }
 }
 

@@ -12,6 +12,9 @@ pub mod nginx;
 /// The OpenID-certified token issuer on Node.
 pub mod issuer;
 
+/// A resource server that takes bound tokens alone, on Node.
+pub mod resource;
+
 /// GitHub, as a package has it.
 pub mod github;
 
@@ -23,3 +26,9 @@ pub mod grpc;
 
 /// AWS as moto plays it, with signatures verified.
 pub mod moto;
+
+/// OpenBao itself.
+pub mod openbao;
+
+/// Redis, whose users OpenBao makes.
+pub mod redis;

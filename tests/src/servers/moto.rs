@@ -1,4 +1,4 @@
-//! AWS as moto plays it: IAM, STS, S3 and DynamoDB over TLS, every signature verified.
+//! AWS as moto plays it: IAM, STS, S3, DynamoDB, Secrets Manager and Systems Manager over TLS, every signature verified.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use crate::tools;
 /// The name in its certificate: providers resolve it themselves.
 pub const HOST: &str = "localhost";
 
-/// A running moto with the bucket `things` and the table `things`.
+/// A running moto with the bucket `things`, the table `things`, the secret `prod/login` and the parameter `/prod/key`.
 pub struct Moto {
     /// Its port.
     pub port: u16,

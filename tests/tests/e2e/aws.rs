@@ -1,10 +1,14 @@
 //! AWS through keygress: boto3 signs with keys of no worth, moto verifies what arrives.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use keygress_tests::client::{Reply, replies};
 use keygress_tests::proxy::Proxy;
 use keygress_tests::servers::moto::{HOST, Moto};
 use keygress_tests::site::Site;
 use keygress_tests::tools;
+
+use crate::world::{STATIC, put_on};
 
 struct World {
     site: Site,
@@ -127,6 +131,28 @@ fn the_token_of_another_provider_becomes_the_keys_of_a_role() {
     world.site.write_secret("web-token", "another.token").unwrap();
     let refused = world.boto3(&world.proxy(&source, "sts"), &["identity"]);
     assert!(refused[0].body.contains("the token service answered 400 with `ValidationError`"), "{refused:?}");
+}
+
+#[test]
+fn what_the_stores_hold_is_read_with_the_keys_of_a_role() {
+    let world = World::new();
+    let (keys, moto) = (world.keys(&world.moto.secret_access_key), &world.moto);
+    let role = format!("aws_assume_role: {{ role_arn: {}, from: {{ {keys} }}, endpoint: {} }}", moto.role, moto.url());
+    let store = |kind: &str, from: &str, what: &str| {
+        format!("{kind}: {{ from: {{ {from} }}, region: eu-west-1, endpoint: {}, {what} }}", moto.url())
+    };
+    let login = store("aws_secrets_manager", &role, "secret: prod/login, field: word, user_field: user");
+    let expected = format!("Basic {}", BASE64_STANDARD.encode("reports:a-word-in-secrets-manager"));
+    assert_eq!(put_on(&world.site, STATIC, &login, "basic"), Ok(expected));
+    let key = store("aws_parameter_store", &role, "parameter: /prod/key");
+    assert_eq!(put_on(&world.site, STATIC, &key, "bearer"), Ok("Bearer a-key-in-parameter-store".to_owned()));
+    let missing = put_on(&world.site, STATIC, &store("aws_secrets_manager", &role, "secret: other"), "bearer").unwrap_err();
+    assert!(missing.contains("AWS Secrets Manager answered ") && missing.contains("with `ResourceNotFoundException`"), "{missing}");
+    let missing = put_on(&world.site, STATIC, &store("aws_parameter_store", &role, "parameter: /other"), "bearer").unwrap_err();
+    assert!(missing.contains("AWS Parameter Store answered ") && missing.contains("with `ParameterNotFound`"), "{missing}");
+    let wrong = world.keys("not-the-secret-access-key");
+    let refused = put_on(&world.site, STATIC, &store("aws_secrets_manager", &wrong, "secret: prod/login"), "bearer").unwrap_err();
+    assert!(refused.contains("AWS Secrets Manager answered 403"), "{refused}");
 }
 
 #[test]

@@ -46,8 +46,26 @@ mod grants;
 /// A GitHub App.
 mod github;
 
+/// OpenBao: stored secrets, leases, logins.
+mod openbao;
+
+/// A secret that stands in the policy, sealed.
+mod sealed;
+
 /// Slots that are no header.
 mod slots;
+
+/// Requests that keygress signs.
+mod signed;
+
+/// A client certificate towards the destination.
+mod mutual_tls;
+
+/// Tokens that are bound to a key.
+mod dpop;
+
+/// Requests whose answer is a credential.
+mod minting;
 
 /// AWS: signed by keygress, verified by moto.
 mod aws;

@@ -1,5 +1,7 @@
 //! The policy is replaced while it is used: the next request sees the newest, a broken one changes nothing.
 
+use keygress_tests::client::Kept;
+
 use crate::world::{World, policy, rule};
 
 #[test]
@@ -30,6 +32,24 @@ fn one_connection_sees_the_new_policy_with_its_next_request() {
     let printed = running.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&printed.stdout), "200 403 ");
     world.injected(2);
+}
+
+#[test]
+fn a_rule_that_dials_as_before_keeps_its_connections_and_another_does_not() {
+    let world = World::new();
+    let kept = Kept::open(world.proxy.address(), "echo.test");
+    assert_eq!(kept.get("/hello"), 200);
+    assert_eq!(world.echo.connections(), 1);
+    let wider = rule(world.echo.port).replace("GET /hello,", "GET /hello, GET /other,");
+    for _ in 0..3 {
+        world.proxy.reload(&policy(&world.site, &world.key, &wider)).unwrap();
+        assert_eq!((kept.get("/hello"), kept.get("/other")), (200, 200));
+    }
+    assert_eq!(world.echo.connections(), 1, "what the rule allows is no matter of the connection");
+    let elsewhere = wider.replace("127.0.0.0/8", "127.0.0.0/9");
+    world.proxy.reload(&policy(&world.site, &world.key, &elsewhere)).unwrap();
+    assert_eq!(kept.get("/hello"), 200);
+    assert_eq!(world.echo.connections(), 2, "where it may dial is one");
 }
 
 #[test]

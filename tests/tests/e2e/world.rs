@@ -96,3 +96,42 @@ impl World {
         }
     }
 }
+
+/// The terms of a credential that is static, and of one that is not.
+pub(crate) const STATIC: &str = "static: { reason: a test, expires: 2099-12-31 }";
+pub(crate) const MINTED: &str = "labels: {}";
+
+/// What an upstream sees in `Authorization` of the credential `sourced` from this source, or what the caller is told where there is none.
+pub(crate) fn put_on(site: &Site, terms: &str, source: &str, inject: &str) -> Result<String, String> {
+    let echo = Echo::start(site, "echo.test").unwrap();
+    let proxy = Proxy::start(site, &sourced(terms, source, inject, echo.port)).unwrap();
+    let mut curl = proxy.client(tools::program("curl").unwrap());
+    let url = format!("https://echo.test:{}/hello", echo.port);
+    let reply = curl_reply(curl.args(["--silent", "--show-error", "--max-time", "20", &url])).unwrap().0;
+    match echo.seen().first() {
+        Some(seen) => Ok(seen.values("authorization").join(" ")),
+        None => Err(reply.body),
+    }
+}
+
+/// A policy with the credential `sourced` for `echo.test`.
+pub(crate) fn sourced(terms: &str, source: &str, inject: &str, port: u16) -> String {
+    format!(
+        "version: 1
+credentials:
+  sourced:
+    owner: tests@example.com
+    {terms}
+    source: {{ {source} }}
+    inject: {inject}
+    only_to: [echo.test]
+rules:
+  echo:
+    from: any
+    to: https://echo.test:{port}
+    allow_ips: [127.0.0.0/8]
+    allow: [GET /hello]
+    credential: sourced
+"
+    )
+}

@@ -1,6 +1,6 @@
 //! What happens to requests; what the signature is worth stands in `vectors` and `oracle`.
 
-use super::super::tests::{aws_keys, complaint, head, injection, token};
+use super::super::tests::{self, aws_keys, complaint, head, injection, token};
 use super::super::{Injection, SlotRefusal};
 use super::*;
 
@@ -18,7 +18,7 @@ const SQS: &str = "sigv4: { services: [sqs], regions: [eu-west-1] }";
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fn sending(body: Option<&[u8]>) -> Sending<'_> {
-    Sending { now: "2026-11-24T10:00:00Z".parse().unwrap(), authority: "acme.s3.eu-west-1.amazonaws.com", body }
+    Sending { now: "2026-11-24T10:00:00Z".parse().unwrap(), authority: "acme.s3.eu-west-1.amazonaws.com", body, ..tests::sending() }
 }
 
 fn signed(yaml: &str, head: &mut Parts, body: Option<&[u8]>) -> Result<Payload, String> {

@@ -14,9 +14,6 @@ use zeroize::Zeroizing;
 use crate::Policy;
 use crate::caller::RunningTask;
 
-/// Random characters after the vendor's prefix of a placeholder.
-const PLACEHOLDER_LENGTH: usize = 32;
-
 /// A task that is about to begin, with what its command gets to hold.
 pub(super) struct NewTask {
     /// What the proxy knows it by.
@@ -54,9 +51,9 @@ fn id() -> Result<String, Unspecified> {
 /// A worthless value of the vendor's shape: the prefix, then letters and digits.
 fn stand_in(placeholder: &Placeholder) -> Result<String, Unspecified> {
     let mut value = placeholder.like.clone();
-    let length = value.len() + PLACEHOLDER_LENGTH;
+    let length = value.len() + placeholder.length;
     while value.len() < length {
-        let random = random::<PLACEHOLDER_LENGTH>()?;
+        let random = random::<32>()?;
         // Bytes that are no letter or digit are thrown away, so that each is equally likely.
         let usable = random.iter().map(|byte| char::from(byte & 0x7f)).filter(char::is_ascii_alphanumeric);
         value.extend(usable.take(length - value.len()));
@@ -76,10 +73,10 @@ mod tests {
 
     #[test]
     fn a_placeholder_has_the_shape_of_the_vendors_key_and_never_repeats() {
-        let placeholder = Placeholder { env: "API_KEY".into(), like: "sk_test_".into() };
+        let placeholder = Placeholder { env: "API_KEY".into(), like: "sk_test_".into(), length: 24 };
         let (one, two) = (stand_in(&placeholder).unwrap(), stand_in(&placeholder).unwrap());
         let random = one.strip_prefix("sk_test_").unwrap();
-        assert_eq!(random.len(), PLACEHOLDER_LENGTH);
+        assert_eq!(random.len(), 24);
         assert!(random.chars().all(|c| c.is_ascii_alphanumeric()));
         assert_ne!(one, two);
     }

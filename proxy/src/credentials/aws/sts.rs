@@ -1,16 +1,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use hyper::http::Uri;
-use hyper::http::request::{Parts, Request};
-use jiff::Timestamp;
-use keygress_policy::inject::{Injection, Sending};
+use keygress_policy::inject::Injection;
 use keygress_policy::material::{Material, Secret};
 use zeroize::Zeroizing;
 
 use super::super::http::{Answer, Endpoint};
 use super::super::{Fetched, Purpose, Tools, file, purpose};
+use super::request;
 
 /// Where calls without a region are signed for.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -86,9 +83,9 @@ impl Role<'_> {
         let url = self.url();
         let endpoint = Endpoint::parse(&url).map_err(|(message, _)| format!("the token service cannot be called: {message}"))?;
         let body = self.form(purpose, action, parameters);
-        let mut head = head(&url)?;
+        let mut head = request::head(&url, "application/x-www-form-urlencoded", "application/xml")?;
         if let Some(keys) = signer {
-            self.sign(&mut head, &body, keys)?;
+            request::sign(&mut head, &url, &body, keys, ("sts", self.region.unwrap_or(REGION_DEFAULT)))?;
         }
         let answer = tools.http.post(&endpoint, head.headers, body).await.map_err(|fault| format!("the token service {fault}"))?;
         read(&answer).map_err(|fault| format!("the token service {fault}"))
@@ -130,24 +127,6 @@ impl Role<'_> {
         }
         form
     }
-
-    fn sign(&self, head: &mut Parts, body: &[u8], keys: &Material) -> Result<(), String> {
-        let signer = Injection::sigv4("sts", self.region.unwrap_or(REGION_DEFAULT)).map_err(|(message, _)| message)?;
-        let rendered = signer.render(keys).map_err(|fault| format!("the keys to sign with cannot be used: {fault}"))?;
-        let url = self.url().parse::<Uri>().map_err(|_| "the token service has no URL".to_owned())?;
-        let authority = url.authority().map_or("", |authority| authority.as_str());
-        signer.act(head, &rendered, &Sending { now: Timestamp::now(), authority, body: Some(body) }).map(drop)
-    }
-}
-
-fn head(url: &str) -> Result<Parts, String> {
-    let path = url.parse::<Uri>().ok().and_then(|uri| uri.path_and_query().cloned());
-    let (mut head, ()) = Request::new(()).into_parts();
-    head.method = hyper::Method::POST;
-    head.uri = path.map(Uri::from).ok_or("the token service has no URL")?;
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    head.headers.insert(ACCEPT, HeaderValue::from_static("application/xml"));
-    Ok(head)
 }
 
 /// Tags of a session, from templates.

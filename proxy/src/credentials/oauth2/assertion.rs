@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keygress_policy::material::Secret;
 use schemars::JsonSchema;
@@ -23,6 +23,14 @@ impl Assertion {
         match self {
             Self::File(path) => file::complaint(path).into_iter().collect(),
             Self::SelfSignedJwt(token) => token.complaints(),
+        }
+    }
+
+    /// The files that are read.
+    pub(in super::super) fn reads(&self) -> Vec<&Path> {
+        match self {
+            Self::File(path) => vec![path],
+            Self::SelfSignedJwt(token) => token.reads(),
         }
     }
 

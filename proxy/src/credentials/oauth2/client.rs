@@ -1,11 +1,14 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode};
+use jiff::Timestamp;
+use keygress_policy::inject::{Prover, Proving};
 use keygress_policy::material::Secret;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,8 +18,8 @@ use zeroize::Zeroizing;
 use super::super::http::{Answer, Call, Endpoint};
 use super::super::identity::ClientCertificate;
 use super::super::jwt::SigningKey;
-use super::super::{Tools, environment, file};
-use super::answer::{Token, status};
+use super::super::{Fetched, Tools, environment, file, nonce};
+use super::answer::{DPOP, Token, read_id_token, status, wants_nonce};
 use super::form::{Form, encoded};
 
 /// The life of a JWT by which the client proves itself: it is used at once.
@@ -96,7 +99,22 @@ pub(in super::super) struct Client<'a> {
     pub(in super::super) auth: Option<&'a Auth>,
 }
 
-impl Client<'_> {
+impl<'a> Client<'a> {
+    /// The files that are read.
+    pub(in super::super) fn reads(&self) -> Vec<&'a Path> {
+        let secret = self.secret.and_then(|secret| match secret {
+            ClientSecret::File(path) => Some(path.as_path()),
+            ClientSecret::Environment(_) => None,
+        });
+        let auth = match self.auth {
+            Some(Auth::PrivateKeyJwt(proof)) => vec![proof.key.path()],
+            Some(Auth::Certificate(certificate)) => certificate.reads().to_vec(),
+            Some(Auth::ClientAssertion(assertion)) => vec![assertion.file.as_path()],
+            Some(Auth::ClientSecretBasic | Auth::ClientSecretPost | Auth::None) | None => Vec::new(),
+        };
+        secret.into_iter().chain(auth).collect()
+    }
+
     /// What is wrong with its shape, as (message, help).
     pub(in super::super) fn complaints(&self) -> Vec<(String, String)> {
         let mut complaints: Vec<_> = [Some(self.token_url), self.revocation_url.map(String::as_str)]
@@ -154,8 +172,37 @@ impl Client<'_> {
     /// # Errors
     /// What is missing, free of secrets and of text from outside.
     pub(in super::super) async fn token(&self, tools: &Tools, form: Form, types: &[&str]) -> Result<Token, String> {
-        let answer = self.call(tools, self.token_url, form).await.map_err(|fault| format!("the token endpoint {fault}"))?;
+        let answer = self.call(tools, self.token_url, form, None).await.map_err(|fault| format!("the token endpoint {fault}"))?;
         Token::read(&answer, types, "token endpoint")
+    }
+
+    /// Asks the token endpoint for an ID token and nothing else.
+    ///
+    /// # Errors
+    /// As [`Client::token`].
+    pub(in super::super) async fn id_token(&self, tools: &Tools, form: Form) -> Result<Fetched, String> {
+        let answer = self.call(tools, self.token_url, form, None).await.map_err(|fault| format!("the token endpoint {fault}"))?;
+        read_id_token(&answer, "token endpoint")
+    }
+
+    /// Asks the token endpoint for a token that is bound to a key made for it (RFC 9449); a second time where the issuer wants its nonce in
+    /// the proof.
+    ///
+    /// # Errors
+    /// As [`Client::token`].
+    pub(in super::super) async fn bound_token(&self, tools: &Tools, form: impl Fn() -> Form) -> Result<Fetched, String> {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).and_then(|key| key.to_pkcs8v1());
+        let key = Secret::new(key.map_err(|_| "no key could be made".to_owned())?.as_ref().to_vec());
+        let prover = Prover::new(&key)?;
+        let ask = async || {
+            let answer = self.call(tools, self.token_url, form(), Some(&prover)).await;
+            answer.map_err(|fault| format!("the token endpoint {fault}"))
+        };
+        let mut answer = ask().await?;
+        if wants_nonce(&answer) && prover.takes_nonce(&answer.headers) {
+            answer = ask().await?;
+        }
+        Ok(Token::read(&answer, DPOP, "token endpoint")?.bound(key))
     }
 
     /// Revokes an access token (RFC 7009).
@@ -167,16 +214,19 @@ impl Client<'_> {
         let mut form = Form::default();
         form.add("token", token.expose());
         form.add("token_type_hint", b"access_token");
-        let answer = self.call(tools, url, form).await.map_err(|fault| format!("the revocation endpoint {fault}"))?;
+        let answer = self.call(tools, url, form, None).await.map_err(|fault| format!("the revocation endpoint {fault}"))?;
         // RFC 7009, section 2.2: 200 also for a token that the issuer no longer knows.
         if answer.status == StatusCode::OK { Ok(()) } else { Err(format!("the revocation endpoint answered {}", status(&answer))) }
     }
 
-    async fn call(&self, tools: &Tools, url: &str, mut form: Form) -> Result<Answer, String> {
+    async fn call(&self, tools: &Tools, url: &str, mut form: Form, prover: Option<&Prover>) -> Result<Answer, String> {
         let endpoint = Endpoint::parse(url).map_err(|(message, _)| format!("cannot be called: {message}"))?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let not_called = |fault| format!("was not called: {fault}");
+        if let Some(prover) = prover {
+            headers.insert("dpop", proof(prover, url).map_err(not_called)?);
+        }
         let id = self.id.map(String::as_str).unwrap_or_default();
         let mut identity = None;
         match self.auth() {
@@ -232,6 +282,13 @@ impl PrivateKeyJwt {
         let claims: Map<_, _> = claims.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         self.key.sign(claims, PROOF_LIFETIME).await
     }
+}
+
+/// RFC 9449, section 5.
+fn proof(prover: &Prover, url: &str) -> Result<HeaderValue, String> {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let proof = prover.proof(Proving { method: "POST", url, now: Timestamp::now(), nonce: nonce() }, None)?;
+    HeaderValue::try_from(proof).map_err(|_| "the proof fits no header".to_owned())
 }
 
 fn basic(id: &str, secret: &Secret) -> Result<HeaderValue, String> {

@@ -2,12 +2,14 @@ use std::collections::BTreeMap;
 
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
+use jiff::Timestamp;
 use keygress_policy::material::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::super::http::{Answer, Call, Endpoint};
+use super::super::identity::Identity;
 use super::super::wire::TextOrOther;
 use super::super::{Tools, file};
 
@@ -32,6 +34,21 @@ impl Server<'_> {
     /// # Errors
     /// Where there is no answer; one with an error status is none.
     pub(super) async fn call(&self, method: Method, path: &str, token: Option<&Secret>, body: Vec<u8>) -> Result<Reply, String> {
+        self.call_as(None, method, path, token, body).await
+    }
+
+    /// The same with a client certificate.
+    ///
+    /// # Errors
+    /// As [`Server::call`].
+    pub(super) async fn call_as(
+        &self,
+        identity: Option<Identity>,
+        method: Method,
+        path: &str,
+        token: Option<&Secret>,
+        body: Vec<u8>,
+    ) -> Result<Reply, String> {
         let body = Zeroizing::new(body);
         let endpoint = self.endpoint.at(&format!("{}/v1/{path}", self.endpoint.base()));
         let endpoint = endpoint.map_err(|(message, _)| format!("OpenBao cannot be called: {message}"))?;
@@ -49,7 +66,7 @@ impl Server<'_> {
             let value = HeaderValue::from_str(namespace).map_err(|_| "the `namespace` fits no header".to_owned())?;
             headers.insert(HeaderName::from_static("x-vault-namespace"), value);
         }
-        let call = Call { method, endpoint: &endpoint, headers, body, identity: None, roots: None };
+        let call = Call { method, endpoint: &endpoint, headers, body, identity, roots: None };
         self.tools.http.send(call).await.map(Reply).map_err(|fault| format!("OpenBao {fault}"))
     }
 
@@ -65,6 +82,11 @@ impl Server<'_> {
 }
 
 impl Reply {
+    /// The server's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
     /// Reads what a successful answer holds; `what` says what it was for.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::Method;
@@ -6,6 +6,7 @@ use keygress_policy::material::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::identity::ClientCertificate;
 use super::super::oauth2::Assertion;
 use super::super::wire::{Seconds, SecretText};
 use super::super::{Purpose, file};
@@ -23,6 +24,8 @@ pub(super) enum Login {
     Kubernetes(Kubernetes),
     /// With a JWT.
     Jwt(Jwt),
+    /// With a client certificate.
+    Certificate(Certificate),
 }
 
 /// An AppRole.
@@ -61,6 +64,18 @@ pub(super) struct Jwt {
     token: Assertion,
 }
 
+/// A client certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Certificate {
+    /// Where the method is mounted. Default `cert`.
+    mount: Option<String>,
+    /// The role. Default: whichever trusts the certificate.
+    role: Option<String>,
+    /// The certificate, which is shown when logging in.
+    shown: ClientCertificate,
+}
+
 /// A token of OpenBao that keygress may use.
 pub(super) enum Session {
     /// Made for one fetch: ours to end.
@@ -88,6 +103,12 @@ struct JwtLogin<'a> {
     jwt: &'a str,
 }
 
+#[derive(Serialize)]
+struct CertificateLogin<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a String>,
+}
+
 #[derive(Deserialize)]
 struct LoginResponse {
     auth: AuthResponse,
@@ -108,12 +129,14 @@ impl Login {
             Self::AppRole(login) => file::complaint(&login.secret_id_file).into_iter().collect(),
             Self::Kubernetes(login) => file::complaint(&login.token_file).into_iter().collect(),
             Self::Jwt(login) => login.token.complaints(),
+            Self::Certificate(login) => login.shown.complaints().collect(),
         };
         complaints.extend(self.mount().filter(|mount| !is_path(mount)).map(path_help));
         let role = match self {
             Self::TokenFile(_) => None,
             Self::AppRole(login) => Some(&login.role_id),
             Self::Kubernetes(Kubernetes { role, .. }) | Self::Jwt(Jwt { role, .. }) => Some(role),
+            Self::Certificate(login) => login.role.as_ref(),
         };
         if role.is_some_and(String::is_empty) {
             complaints.push(("the role is empty".to_owned(), "write the role that OpenBao knows".to_owned()));
@@ -121,11 +144,23 @@ impl Login {
         complaints
     }
 
+    /// The files that are read.
+    pub(super) fn reads(&self) -> Vec<&Path> {
+        match self {
+            Self::TokenFile(path) => vec![path],
+            Self::AppRole(login) => vec![&login.secret_id_file],
+            Self::Kubernetes(login) => vec![&login.token_file],
+            Self::Jwt(login) => login.token.reads(),
+            Self::Certificate(login) => login.shown.reads().to_vec(),
+        }
+    }
+
     /// Logs in.
     ///
     /// # Errors
     /// What is missing, in words of ours.
     pub(super) async fn begin(&self, server: &Server<'_>, purpose: &Purpose) -> Result<Session, String> {
+        let mut identity = None;
         let body = match self {
             Self::TokenFile(_) => return self.own_token().await.map(Session::Lent),
             Self::AppRole(login) => {
@@ -140,11 +175,15 @@ impl Login {
                 let token = login.token.token(purpose).await?;
                 serde_json::to_vec(&JwtLogin { role: &login.role, jwt: text(&token)? })
             }
+            Self::Certificate(login) => {
+                identity = Some(login.shown.read().await?);
+                serde_json::to_vec(&CertificateLogin { name: login.role.as_ref() })
+            }
         };
         let body = body.map_err(|_| "the login cannot be written as JSON".to_owned())?;
         let path = format!("auth/{}/login", self.mount().unwrap_or_default());
         let AuthResponse { client_token: SecretText(token), lease_duration, token_type } =
-            server.call(Method::POST, &path, None, body).await?.read::<LoginResponse>("logging in")?.auth;
+            server.call_as(identity, Method::POST, &path, None, body).await?.read::<LoginResponse>("logging in")?.auth;
         file::check(token.expose()).map_err(|_| "OpenBao gave a token that is none".to_owned())?;
         let lifetime = lease_duration.filter(|Seconds(seconds)| *seconds > 0).map(|Seconds(seconds)| Duration::from_secs(seconds));
         Ok(Session::Ours { token, lifetime, ends: token_type.is_none_or(|kind| kind != "batch") })
@@ -157,7 +196,7 @@ impl Login {
     pub(super) async fn own_token(&self) -> Result<Secret, String> {
         match self {
             Self::TokenFile(path) => file::read(path).await,
-            Self::AppRole(_) | Self::Kubernetes(_) | Self::Jwt(_) => Err("there is no `token_file`".to_owned()),
+            Self::AppRole(_) | Self::Kubernetes(_) | Self::Jwt(_) | Self::Certificate(_) => Err("there is no `token_file`".to_owned()),
         }
     }
 
@@ -167,6 +206,7 @@ impl Login {
             Self::AppRole(login) => Some(login.mount.as_deref().unwrap_or("approle")),
             Self::Kubernetes(login) => Some(login.mount.as_deref().unwrap_or("kubernetes")),
             Self::Jwt(login) => Some(login.mount.as_deref().unwrap_or("jwt")),
+            Self::Certificate(login) => Some(login.mount.as_deref().unwrap_or("cert")),
         }
     }
 }
@@ -194,6 +234,21 @@ impl Session {
             Self::Ours { ends: false, .. } => None,
             Self::Lent(_) => Some(Secret::new(lease.as_bytes().to_vec())),
         }
+    }
+
+    /// What revokes a certificate that it had signed: the serial number and, where it is ours, itself.
+    pub(super) fn handle_of_certificate(&self, serial: &str) -> Secret {
+        let token = match self {
+            Self::Ours { token, .. } => token.expose(),
+            Self::Lent(_) => &[],
+        };
+        let mut handle = Vec::with_capacity(serial.len() + 1 + token.len());
+        handle.extend_from_slice(serial.as_bytes());
+        if !token.is_empty() {
+            handle.push(b' ');
+            handle.extend_from_slice(token);
+        }
+        Secret::new(handle)
     }
 
     /// Ends it where it is ours; it ends by itself where that fails.

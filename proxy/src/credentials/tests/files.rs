@@ -134,5 +134,29 @@ async fn a_file_holds_the_secret_access_key_of_an_access_key_id() {
         Material::AwsKeys { access_key_id, secret_access_key, session_token: None } if access_key_id == "AKIA1" && secret_access_key.is(b"canary/secret")
     ));
     let both = source_of(&format!("file: {{ path: {}, access_key_id: AKIA1, user: ci }}", path.display()));
-    assert!(both.provider().complaints()[0].0.contains("stand there both"));
+    assert!(both.provider().complaints()[0].0.contains("more than one of `user`, `access_key_id`"));
+}
+
+#[tokio::test]
+async fn a_certificate_and_its_key_are_read_from_two_files_and_must_belong_together() {
+    let world = World::new().await;
+    let tools = Tools::new(Arc::new(rustls::RootCertStore::empty()));
+    let made = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        (rcgen::CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let ((certificate, key), (_, other)) = (made("one.test"), made("other.test"));
+    world.write("tls.crt", &certificate);
+    let source =
+        source_of(&format!("file: {{ path: {}, certificate: {} }}", world.path("tls.key").display(), world.path("tls.crt").display()));
+    world.write("tls.key", &key);
+    let read = source.provider().fetch(&tools, &purpose()).await.unwrap().material;
+    let rendered = Injection::compile(&serde_saphyr::from_str("mutual_tls").unwrap()).unwrap().render(&read).unwrap();
+    assert!(identity::certified(rendered.certificate().unwrap()).is_ok());
+    world.write("tls.key", &other);
+    let read = source.provider().fetch(&tools, &purpose()).await.unwrap().material;
+    let rendered = Injection::compile(&serde_saphyr::from_str("mutual_tls").unwrap()).unwrap().render(&read).unwrap();
+    assert!(identity::certified(rendered.certificate().unwrap()).unwrap_err().contains("not that of the certificate"));
+    world.write("tls.key", "no key");
+    assert!(source.provider().fetch(&tools, &purpose()).await.unwrap_err().contains("holds no private key in PEM"));
 }

@@ -9,6 +9,9 @@ mod programs;
 /// `file`: read ahead, read again, and missing.
 mod files;
 
+/// `sealed`: what opens, and what does not.
+mod sealing;
+
 /// `oauth2_client_credentials` on the wire.
 mod oauth2;
 
@@ -26,6 +29,15 @@ mod clouds;
 
 /// Roles of AWS, as the policy spells them.
 mod aws;
+
+/// `aws_container` and `aws_instance`.
+mod machines;
+
+/// `gcp_service_account`.
+mod service_account;
+
+/// The stores of AWS, Google Cloud, Azure and Kubernetes.
+mod stores;
 
 /// The HTTP client of the providers over TLS.
 mod tls;
@@ -49,8 +61,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use keygress_policy::inject::{Injection, Shape};
+use keygress_policy::material::{Material, Secret};
 
 use super::*;
 use crate::Credential;
@@ -125,6 +139,7 @@ impl World {
 /// A credential as the policy would compile it.
 fn credential(name: &str, source: &str) -> Arc<Credential> {
     Arc::new(Credential {
+        preset: None,
         name: name.into(),
         index: 0,
         owner: "owner@example.com".into(),

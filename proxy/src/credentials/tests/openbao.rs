@@ -238,4 +238,61 @@ fn a_path_that_leaves_its_place_is_a_complaint() {
     assert_eq!(complaints(DATABASE, ", namespace: /a"), ["`namespace` is no path"]);
     assert_eq!(complaints(KV1, ", max_age: 1s"), ["`max_age` is below one minute"]);
     assert_eq!(complaints(DATABASE, ", max_age: 1h"), ["`max_age` is for stored secrets: the lease says how long this one lives"]);
+    let pki = |more: &str, fields: &str| -> Vec<String> {
+        let secret = format!("secret: {{ pki: {{ mount: pki, role: client{more} }} }}{fields}");
+        let auth = "auth: { certificate: { shown: { certificate: /run/c.pem, key: /run/k.pem } } }";
+        let source = source_of(&format!("openbao: {{ address: \"https://bao.test\", {auth}, {secret} }}"));
+        assert_eq!((source.yields(), source.is_static()), (MaterialKind::Certificate, false));
+        source.complaints().into_iter().map(|(message, _)| message).collect()
+    };
+    assert_eq!(pki(", common_name: \"{workload}.acme\", names: [\"spiffe://a/{task}\"]", ""), ["a"; 0]);
+    assert_eq!(
+        pki(", common_name: \"\", names: [\"{who}\"], lifetime: 1s", ", field: a"),
+        [
+            "`{who}` holds a brace that opens no word",
+            "`common_name` is empty",
+            "`lifetime` is below one minute",
+            "a certificate of `pki` has no fields"
+        ]
+    );
+    let bare = source_of("openbao: { address: \"https://bao.test\", auth: { token_file: /run/t }, secret: { dynamic: { path: a } } }");
+    assert_eq!(bare.complaints()[0].0, "the secret has no `field`");
+}
+
+#[tokio::test]
+async fn a_certificate_is_revoked_by_the_session_that_asked_for_it_or_the_lent_token() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+    let end = jiff::Timestamp::now().as_second() + 3600;
+    let server = Fake::start(move |seen| match seen.line().as_str() {
+        "POST /v1/auth/approle/login" => (200, json!({ "auth": { "client_token": "canary-session", "lease_duration": 600 } }).to_string()),
+        "POST /v1/pki/sign/client" => {
+            let data = json!({ "certificate": certificate, "serial_number": "0a:1b", "expiration": end });
+            (200, json!({ "data": data }).to_string())
+        }
+        "POST /v1/pki/revoke" => (200, "{}".to_owned()),
+        REVOKE_SELF => (204, String::new()),
+        _ => (404, "canary".to_owned()),
+    })
+    .await;
+    let bao = Bao { server, ..Bao::start().await };
+    let pki = "pki: { mount: pki, role: client, common_name: \"{task}.acme\", names: [\"spiffe://acme/{task}\", api.acme], lifetime: 1h }";
+    for (auth, token, session) in [(bao.approle(), "canary-session", true), (bao.lent(), "canary-lent", false)] {
+        let source = bao.source(&auth, pki, "namespace: a");
+        let fetched = source.provider().fetch(&tools(), &purpose()).await.unwrap();
+        assert!(matches!(&fetched.material, Material::Certificate { chain, .. } if chain.len() == 1));
+        let lifetime = fetched.lifetime.unwrap().as_secs();
+        assert!(if session { lifetime == 600 } else { (3590..=3600).contains(&lifetime) }, "no longer than its session: {lifetime}");
+        let question = bao.server.seen().into_iter().rfind(|seen| seen.line() == "POST /v1/pki/sign/client").unwrap().json();
+        assert_eq!(
+            [&question["common_name"], &question["uri_sans"], &question["alt_names"], &question["ttl"]],
+            ["t.acme", "spiffe://acme/t", "api.acme", "3600s"]
+        );
+        assert!(question["csr"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE REQUEST-----"));
+        source.provider().revoke(&tools(), fetched.handle.as_ref().unwrap()).await.unwrap();
+        let revoked = bao.server.seen().into_iter().rfind(|seen| seen.line() == "POST /v1/pki/revoke").unwrap();
+        assert_eq!(revoked.json(), json!({ "serial_number": "0a:1b" }));
+        assert_eq!(revoked.header("x-vault-token"), Some(token));
+        assert_eq!(bao.server.lines().pop().as_deref() == Some(REVOKE_SELF), session);
+    }
 }

@@ -12,7 +12,7 @@ use aws_sigv4::sign::v4;
 use proptest::prelude::*;
 
 use super::super::super::pairs;
-use super::super::super::tests::{aws_keys, head, injection};
+use super::super::super::tests::{self, aws_keys, head, injection};
 use super::*;
 
 /// The headers that AWS wants signed, in names and in values.
@@ -47,7 +47,7 @@ impl Case {
         let injection = injection(&format!("sigv4: {{ services: [{}], regions: [eu-west-1] }}", self.service));
         let rendered = injection.render(&aws_keys(self.token.as_deref())).unwrap();
         let now = jiff::Timestamp::from_second(self.seconds).unwrap();
-        injection.act(head, &rendered, &Sending { now, authority: &self.authority(), body: Some(&self.body) }).unwrap();
+        injection.act(head, &rendered, &Sending { now, authority: &self.authority(), body: Some(&self.body), ..tests::sending() }).unwrap();
     }
 
     /// What the oracle adds: headers, or pairs of the query.

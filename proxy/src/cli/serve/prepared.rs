@@ -1,0 +1,170 @@
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use keygress_policy::problem::{self, Colour, SourceFile};
+
+use crate::Policy;
+use crate::accept::transparent::Capture;
+use crate::accept::{self, Listen, Opened};
+use crate::audit::Sink;
+use crate::config::Settings;
+use crate::credentials::Programs;
+use crate::reload;
+use crate::sandbox::{self, Declared, Measure, Mode, State, memory, trust};
+
+/// A proxy that is read and open, and does not run yet. What comes after needs neither another listener nor another folder.
+pub struct Prepared {
+    pub(super) settings: Settings,
+    pub(super) files: Vec<SourceFile>,
+    pub(super) policy: Policy,
+    pub(super) opened: Opened,
+    pub(super) metrics: Option<TcpListener>,
+    pub(super) bounds: Bounds,
+    pub(super) measures: Vec<Measure>,
+}
+
+impl Prepared {
+    /// Reads and compiles the policy, and opens the TCP listeners.
+    ///
+    /// # Errors
+    /// Every problem of the policy; a listener that cannot be opened.
+    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        memory::install();
+        let files = reload::read(&settings.policy)?;
+        let policy = compile(&files)?;
+        let redirected = settings.transparent.iter().map(|address| (*address, Capture::Redirect));
+        let captured = redirected.chain(settings.tproxy.iter().map(|address| (*address, Capture::Tproxy))).collect();
+        let listen = Listen { tcp: settings.tcp.clone(), captured, unix: settings.unix.clone(), workers: settings.workers, task: None };
+        let opened = accept::open(&listen).context("cannot listen for callers")?;
+        let metrics = settings.metrics.map(|address| TcpListener::bind(address).with_context(|| format!("cannot listen on `{address}`")));
+        Ok(Self { settings, files, policy, opened, metrics: metrics.transpose()?, bounds: Bounds::default(), measures: Vec::new() })
+    }
+
+    /// Refuses what a workload could change: the binary, the policy, what it names, where the CA is written.
+    ///
+    /// # Errors
+    /// Names the path, who may write it, and the remedy.
+    pub fn trusted(mut self) -> anyhow::Result<Self> {
+        if !self.settings.unsafe_writable_files {
+            untouched(&self.settings, &self.policy).map_err(|why| anyhow!(why))?;
+            self.bounds.trusted = true;
+        }
+        Ok(self)
+    }
+
+    /// How far each measure of the sandbox holds; none where it was not entered.
+    #[must_use]
+    pub fn measures(&self) -> &[Measure] {
+        &self.measures
+    }
+
+    /// Enters the sandbox: from here on only the declared folders, the programs of this policy and the listeners that are open.
+    ///
+    /// # Errors
+    /// Where the sandbox is required and something of it is not to be had; where no process can be forked.
+    pub fn confined(mut self) -> anyhow::Result<Self> {
+        let mode = self.settings.sandbox;
+        if mode == Mode::UnsafeOff {
+            tracing::warn!("the sandbox is off: whoever breaks into this process has all that its user has");
+            return Ok(self);
+        }
+        let declared = declared(&self.settings, &self.policy);
+        let commands = self.policy.credentials().iter().flat_map(|credential| credential.source.programs());
+        let programs = Programs::forked(commands.map(<[String]>::to_vec).collect()).context("cannot fork what starts programs")?;
+        let measures = sandbox::enter(mode, &declared).map_err(|why| anyhow!(why))?;
+        for Measure { name, detail, .. } in measures.iter().filter(|measure| measure.state != State::Enforced) {
+            tracing::warn!(measure = name, why = detail, "the sandbox is incomplete");
+        }
+        self.bounds = Bounds { declared: Some(declared), programs, ..self.bounds };
+        Ok(Self { measures, ..self })
+    }
+}
+
+/// What a later policy must keep to.
+#[derive(Default)]
+pub(super) struct Bounds {
+    /// Whether what it names must be such that no workload can write it.
+    trusted: bool,
+    /// The folders that are left; `None` where all are.
+    declared: Option<Declared>,
+    /// The programs that are left.
+    pub(super) programs: Programs,
+}
+
+impl Bounds {
+    /// Says why a policy that compiles may not come into force.
+    pub(super) fn hold(&self, policy: &Policy) -> Result<(), String> {
+        for credential in policy.credentials() {
+            let (source, name) = (&credential.source, &credential.name);
+            for path in source.reads() {
+                if self.trusted {
+                    untouchable(path).map_err(|why| format!("credential `{name}`: {why}"))?;
+                }
+                if self.declared.as_ref().is_some_and(|declared| !declared.covers(path)) {
+                    return Err(outside(name, path));
+                }
+            }
+            if let Some(path) = source.writes().into_iter().find(|path| self.declared.as_ref().is_some_and(|left| !left.covers_write(path)))
+            {
+                return Err(outside(name, path));
+            }
+            if let Some(program) = source.programs().into_iter().find(|command| !self.programs.covers(command)) {
+                let program = program.first().map(String::as_str).unwrap_or_default();
+                return Err(format!("credential `{name}`: the program `{program}` was not in the policy at start; start keygress again"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn outside(name: &impl std::fmt::Display, path: &Path) -> String {
+    format!("credential `{name}`: `{}` is outside the folders that keygress left itself at start; start it again", path.display())
+}
+
+/// Says what of this a workload could change: the binary, the policy, what it names, where the CA is written.
+///
+/// # Errors
+/// Names the path, who may write it, and the remedy.
+pub fn untouched(settings: &Settings, policy: &Policy) -> Result<(), String> {
+    let binary = std::env::current_exe().ok();
+    let kubernetes = settings.kubernetes.iter().flat_map(|kubernetes| [&kubernetes.token, &kubernetes.jwks]);
+    let paths = settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).chain(&binary);
+    let folders = [&settings.ca_file, &settings.admin_socket].into_iter().flatten().filter_map(|path| path.parent());
+    paths.map(AsRef::as_ref).chain(folders).try_for_each(untouchable)?;
+    Bounds { trusted: true, ..Bounds::default() }.hold(policy)
+}
+
+fn untouchable(path: &Path) -> Result<(), String> {
+    let help = "or say `--unsafe-writable-files`";
+    trust::complaint(path).map_or(Ok(()), |complaint| Err(format!("a workload could change what keygress trusts: {complaint}, {help}")))
+}
+
+/// Every folder that this process has to do with.
+fn declared(settings: &Settings, policy: &Policy) -> Declared {
+    let mut declared = Declared::default();
+    let kubernetes = settings.kubernetes.iter().flat_map(|kubernetes| [&kubernetes.token, &kubernetes.jwks]);
+    settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).for_each(|path| declared.read(path));
+    let sockets = settings.unix.iter().chain(&settings.admin_socket);
+    sockets.chain(&settings.ca_file).for_each(|path| declared.write(path));
+    if let Sink::File(path) = &settings.audit {
+        declared.write(path);
+    }
+    for credential in policy.credentials() {
+        credential.source.reads().into_iter().for_each(|path| declared.read(path));
+        credential.source.writes().into_iter().for_each(|path| declared.write(path));
+    }
+    declared
+}
+
+fn compile(files: &[SourceFile]) -> anyhow::Result<Policy> {
+    match reload::compile(files) {
+        Ok((policy, warnings)) => {
+            for warning in warnings {
+                tracing::warn!(code = warning.code, "{}", warning.message);
+            }
+            Ok(policy)
+        }
+        Err(problems) => Err(anyhow!("the policy does not load\n{}", problem::render(&problems, files, Colour::Plain).trim_end())),
+    }
+}

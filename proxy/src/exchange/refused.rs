@@ -1,0 +1,45 @@
+use keygress_policy::decide::{Denial, Grant};
+use keygress_policy::inject::SlotRefusal;
+
+use crate::body::Unread;
+use crate::credentials::{Source, Unavailable};
+use crate::refusal::{Code, Refusal};
+
+pub(super) fn denied(denial: &Denial<'_>) -> Refusal {
+    match denial {
+        Denial::UnknownDestination => Refusal::new(Code::UnknownDestination, "no rule of the policy names this destination"),
+        Denial::Caller => Refusal::new(Code::CallerNotAllowed, "rules name this destination, but none for this caller"),
+        Denial::Request => Refusal::new(Code::NotAllowed, "rules name this destination and caller, but none this method and path"),
+        Denial::Except(rule) => Refusal::new(Code::Excepted, "an `except` names this request").by_rule(&rule.name),
+        Denial::Minting(rule) => {
+            Refusal::new(Code::Minting, "its answer would be a new credential, and no rule names the request in full").by_rule(&rule.name)
+        }
+        Denial::Ambiguous(one, other) => {
+            Refusal::new(Code::Ambiguous, format!("`{}` and `{}` put different credentials on it", one.name, other.name)).by_rule(&one.name)
+        }
+        Denial::Path(why) => Refusal::new(Code::PathAmbiguous, *why),
+    }
+}
+
+pub(super) fn no_credential(grant: &Grant<'_, Source>, unavailable: Unavailable) -> Refusal {
+    let name = grant.credential.map_or("", |credential| credential.name.as_str());
+    Refusal::new(Code::NoCredential, format!("`{name}`: {}", unavailable.reason))
+        .by_rule(&grant.rule.name)
+        .retry_after(unavailable.retry_after)
+}
+
+pub(super) fn not_read(unread: &Unread) -> Refusal {
+    match unread {
+        Unread::TooLarge(bytes_max) => Refusal::new(Code::BodyTooLarge, format!("the body is larger than {} KiB", bytes_max / 1024)),
+        Unread::Broken(_) => Refusal::new(Code::BadRequest, "the body ended early"),
+    }
+}
+
+pub(super) fn slot_refused(grant: &Grant<'_, Source>, refusal: SlotRefusal) -> Refusal {
+    let detail = match refusal {
+        SlotRefusal::Unreadable(why) => return Refusal::new(Code::BadRequest, why).by_rule(&grant.rule.name),
+        SlotRefusal::Occupied => "the slot must be empty, and the application filled it",
+        SlotRefusal::NotThePlaceholder => "the slot must hold this task's placeholder",
+    };
+    Refusal::new(Code::SlotRefused, detail).by_rule(&grant.rule.name)
+}
