@@ -33,6 +33,9 @@ pub mod worker;
 /// TCP: how the process dials, and a stream that writes small pieces in one go.
 pub mod stream;
 
+/// What SDKs are given that ask for their own credentials.
+pub mod stand_ins;
+
 /// A client certificate that a destination is shown.
 pub mod client_auth;
 

@@ -142,6 +142,19 @@ fn where_dialled(head: &Parts, host_field: &str, original: SocketAddr) -> Result
     Ok((host, port))
 }
 
+/// Who asks for a route of our own: the same proof, and no web page.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn prove_local(line: &Line, door: Door, request: &Request<Incoming>) -> Result<Option<Arc<RunningTask>>, Refusal> {
+    let task = prove(line, door, request.headers())?;
+    let mut fields = request.headers().get_all(header::HOST).iter();
+    match (fields.next().and_then(|field| field.to_str().ok()), fields.next()) {
+        (Some(only), None) => same_site(request.headers(), only).map(|()| task),
+        (_, _) => Err(bad("there is not one Host field")),
+    }
+}
+
 fn prove(line: &Line, door: Door, headers: &HeaderMap) -> Result<Option<Arc<RunningTask>>, Refusal> {
     match door {
         Door { shut: Some(Shut::Full), .. } => {

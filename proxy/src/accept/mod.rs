@@ -17,6 +17,9 @@ use tokio::sync::watch;
 /// What a request must be before anything is asked of the policy.
 pub mod gate;
 
+/// The reserved routes at which SDKs ask for their own credentials.
+mod stand_in;
+
 /// HTTP on a connection, and the ways from one to the next.
 mod serve;
 

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::pace::{self, Heads, Paced};
-use super::{connect, gate};
+use super::{connect, gate, stand_in};
 use crate::body::Body;
 use crate::caller::{RunningTask, Unproven};
 use crate::exchange::{Line, exchange};
@@ -75,7 +75,12 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
             let response = if is_connect {
                 Box::pin(connect::answer(line, door, request, closes)).await
             } else {
-                exchange(&line, gate::read(&line, door, request)).await
+                let asked = match stand_in::answer(&line, &door, &request) {
+                    None => gate::read(&line, door, request),
+                    Some(Ok(response)) => return Ok(paced(response, is_connect, &pace, serving)),
+                    Some(Err(refusal)) => Err(refusal),
+                };
+                exchange(&line, asked).await
             };
             Ok::<_, Infallible>(paced(response, is_connect, &pace, serving))
         }

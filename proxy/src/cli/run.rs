@@ -6,6 +6,9 @@ mod bundle;
 /// The environment of the command.
 mod environment;
 
+/// Variables by which SDKs find stand-ins.
+mod comfort;
+
 /// Signals, passed through.
 mod signals;
 

@@ -24,6 +24,9 @@ mod lease;
 /// A name for a secret that tells nothing about it.
 mod fingerprint;
 
+/// A placeholder as its application holds it.
+mod held;
+
 /// For what a provider fetches.
 mod purpose;
 
@@ -160,6 +163,7 @@ use provider::{Fetched, Provider, Work};
 use purpose::Purpose;
 
 pub use fingerprint::nonce;
+pub use held::held_text;
 pub use keyring::Credentials;
 pub use programs::Programs;
 pub use slot::Slot;

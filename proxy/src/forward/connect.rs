@@ -69,6 +69,12 @@ impl Connector {
         self.dialer.is_own(listener);
     }
 
+    /// Whether an address is that of a listener of ours.
+    #[must_use]
+    pub fn leads_here(&self, address: &SocketAddr) -> bool {
+        self.dialer.leads_here(address)
+    }
+
     /// A fresh connection that speaks HTTP.
     ///
     /// # Errors

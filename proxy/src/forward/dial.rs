@@ -64,6 +64,10 @@ impl Dialer {
         self.own.write().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
 
+    pub(super) fn leads_here(&self, address: &SocketAddr) -> bool {
+        leads_to(&self.own, address)
+    }
+
     /// # Errors
     /// [`Code::Unresolvable`], [`Code::AddressRefused`], [`Code::Unreachable`], [`Code::UpstreamTimeout`].
     pub(super) async fn dial(&self, target: &Target<'_>) -> Result<TcpStream, Refusal> {
@@ -96,7 +100,7 @@ impl Checked {
         let addresses = self.resolve(dial).await?;
         for address in &addresses {
             guard::check(address.ip(), &dial.allow_ips).map_err(|bad| address_refused(dial, bad))?;
-            if self.loops(address) {
+            if leads_to(&self.own, address) {
                 return Err(Refusal::new(Code::AddressRefused, format!("`{}` leads back to keygress itself", dial.host)));
             }
         }
@@ -125,12 +129,12 @@ impl Checked {
         }
         Ok(addresses)
     }
+}
 
-    /// A listener on a wildcard address is reached under every address of this host.
-    fn loops(&self, address: &SocketAddr) -> bool {
-        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
-        own.iter().any(|own| own == address || (own.port() == address.port() && own.ip().is_unspecified()))
-    }
+/// A listener on a wildcard address is reached under every address of this host.
+fn leads_to(own: &RwLock<Vec<SocketAddr>>, address: &SocketAddr) -> bool {
+    let own = own.read().unwrap_or_else(PoisonError::into_inner);
+    own.iter().any(|own| own == address || (own.port() == address.port() && own.ip().is_unspecified()))
 }
 
 fn address_refused(dial: &Dial, bad: Bad) -> Refusal {

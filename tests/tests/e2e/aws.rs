@@ -84,6 +84,28 @@ fn s3_takes_what_keygress_signed_for_every_way_to_send_a_body() {
 }
 
 #[test]
+fn the_aws_command_line_puts_and_gets_with_keys_of_no_worth() {
+    let world = World::new();
+    let proxy = world.proxy(&world.keys(&world.moto.secret_access_key), "s3");
+    let config = world.site.write("aws-config", "[default]\nregion = eu-west-1\ns3 =\n    addressing_style = path\n").unwrap();
+    let (sent, got) = (world.site.write("sent", "from the command line").unwrap(), world.site.folder().join("got"));
+    let aws = |task: &str, file: &std::path::Path| {
+        let mut command = proxy.client(tools::python().unwrap());
+        command.env("AWS_CONFIG_FILE", &config).env("AWS_ACCESS_KEY_ID", "AKIADUMMYDUMMYDUMMY").env("AWS_SECRET_ACCESS_KEY", "worthless");
+        command.args(["-m", "awscli", "--endpoint-url", &world.moto.url(), "s3api", task, "--bucket", "things", "--key", "command-line"]);
+        if task == "put-object" {
+            command.arg("--body").arg(file)
+        } else {
+            command.arg(file)
+        };
+        keygress_tests::client::output(&mut command).unwrap()
+    };
+    aws("put-object", &sent);
+    aws("get-object", &got);
+    assert_eq!(std::fs::read_to_string(got).unwrap(), "from the command line");
+}
+
+#[test]
 fn dynamodb_and_sts_take_what_keygress_signed() {
     let world = World::new();
     let keys = world.keys(&world.moto.secret_access_key);

@@ -64,6 +64,9 @@ mod mutual_tls;
 /// Tokens that are bound to a key.
 mod dpop;
 
+/// SDKs that find their own credentials.
+mod stand_ins;
+
 /// Requests whose answer is a credential.
 mod minting;
 

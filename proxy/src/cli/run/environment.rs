@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use crate::Policy;
 
 use super::bundle::Bundle;
+use super::comfort;
 
 /// Where clients look for the proxy. Both spellings: curl reads only the lower-case `http_proxy`, gRPC only the lower-case `https_proxy`.
 const PROXY: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KEYGRESS_PROXY"];
@@ -76,6 +77,7 @@ impl Environment {
         }
         let mut removed: Vec<String> = DETOURS.iter().map(|name| (*name).to_owned()).collect();
         removed.extend(read_by_providers(given.policy));
+        comfort::add(given.policy, given.routes_url, &mut set, &mut removed);
         Self { set, removed }
     }
 
