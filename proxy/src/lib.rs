@@ -6,6 +6,9 @@ pub mod exchange;
 /// 1 · Connections in: forward, CONNECT, intercept, route, unix.
 pub mod accept;
 
+/// 1 · Whether a worker takes a request, or has too many.
+pub mod admission;
+
 /// 2 · Who is calling: one file per proof.
 pub mod caller;
 

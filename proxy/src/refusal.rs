@@ -1,10 +1,12 @@
 //! A stopped request: a stable code, a status, and what to do about it, as an RFC 9457 problem document.
 
 use std::borrow::Cow;
+use std::fmt::Arguments;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE, RETRY_AFTER};
 use http::{Response, StatusCode};
+use serde::Serialize;
 
 use crate::body::Body;
 
@@ -19,6 +21,19 @@ pub struct Refusal {
     pub rule: Option<String>,
     /// Seconds after which trying again can help.
     pub retry_after: Option<u64>,
+}
+
+/// The problem document. Written as it stands: a worker that refuses because it is overloaded has no time for a tree of values.
+#[derive(Serialize)]
+struct Document<'r> {
+    code: &'static str,
+    detail: &'r str,
+    instance: Arguments<'r>,
+    remedy: &'static str,
+    rule: Option<&'r str>,
+    status: u16,
+    title: &'static str,
+    r#type: Arguments<'r>,
 }
 
 macro_rules! codes {
@@ -73,6 +88,8 @@ codes! {
     CallerRefused = "caller_refused", FORBIDDEN, "The caller is refused", "Run the application under another user than keygress.";
     /// No more connections.
     Full = "full", SERVICE_UNAVAILABLE, "Too many connections", "Close connections that are not used, and try again.";
+    /// This worker has more to do than it can.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "keygress has more to do than it can", "Slow down; try again later.";
     /// No rule names the destination.
     UnknownDestination = "unknown_destination", FORBIDDEN, "No rule names this destination", "Ask the owner of the policy for a rule with this destination; retrying will not help.";
     /// No rule for this caller.
@@ -144,17 +161,20 @@ impl Refusal {
     /// The problem document as a response; `request` is the id under which the audit holds it.
     #[must_use]
     pub fn respond(&self, request: u64) -> Response<Body> {
-        let document = serde_json::json!({
-            "type": format!("urn:keygress:refusal:{}", self.code.as_str()),
-            "title": self.code.title(),
-            "status": self.code.status().as_u16(),
-            "detail": self.detail,
-            "code": self.code.as_str(),
-            "rule": self.rule,
-            "remedy": self.code.remedy(),
-            "instance": format!("urn:keygress:request:{request}"),
-        });
-        let mut response = Response::new(Body::text(Bytes::from(format!("{document}\n"))));
+        let document = Document {
+            code: self.code.as_str(),
+            detail: &self.detail,
+            instance: format_args!("urn:keygress:request:{request}"),
+            remedy: self.code.remedy(),
+            rule: self.rule.as_deref(),
+            status: self.code.status().as_u16(),
+            title: self.code.title(),
+            r#type: format_args!("urn:keygress:refusal:{}", self.code.as_str()),
+        };
+        // To be written, it needs nothing that can fail.
+        let mut text = serde_json::to_vec(&document).unwrap_or_default();
+        text.push(b'\n');
+        let mut response = Response::new(Body::text(Bytes::from(text)));
         *response.status_mut() = self.code.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

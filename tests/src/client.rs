@@ -118,12 +118,18 @@ impl Kept {
     /// The status of one GET; its answer is read to the end. 0 where the connection broke off.
     #[must_use]
     pub fn get(&self, path: &str) -> u16 {
-        self.asked(path).unwrap_or(0)
+        self.asked("GET", path).unwrap_or(0)
     }
 
-    fn asked(&self, path: &str) -> std::io::Result<u16> {
+    /// The status of one POST without a body.
+    #[must_use]
+    pub fn post(&self, path: &str) -> u16 {
+        self.asked("POST", path).unwrap_or(0)
+    }
+
+    fn asked(&self, method: &str, path: &str) -> std::io::Result<u16> {
         let mut stream = self.stream.borrow_mut();
-        let request = format!("GET /{}{path} HTTP/1.1\r\nhost: localhost\r\n\r\n", self.route);
+        let request = format!("{method} /{}{path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n", self.route);
         stream.get_mut().write_all(request.as_bytes())?;
         let (mut status, mut length, mut line) = (0, 0, String::new());
         loop {

@@ -50,14 +50,14 @@ impl Proxy {
     /// # Errors
     /// What is wrong with the policy, among others.
     pub fn start(site: &Site, policy: &str) -> Result<Self> {
-        Self::start_as(site, policy, |_| {})
+        Self::start_with(site, policy, |_| {})
     }
 
-    /// Starts it with other settings than the usual.
+    /// The same, with other settings where these are changed.
     ///
     /// # Errors
     /// As [`Proxy::start`].
-    pub fn start_as(site: &Site, policy: &str, adjust: impl FnOnce(&mut Settings)) -> Result<Self> {
+    pub fn start_with(site: &Site, policy: &str, change: impl FnOnce(&mut Settings)) -> Result<Self> {
         let folder = site.folder();
         let path = site.write("policy.yaml", policy)?;
         let (sink, lines) = channel();
@@ -74,7 +74,7 @@ impl Proxy {
             pins: pins(policy)?,
             ..Settings::default()
         };
-        adjust(&mut settings);
+        change(&mut settings);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let running = runtime.block_on(serve::start(settings))?;
         let address = *running.tcp.first().context("no listener")?;
@@ -129,6 +129,24 @@ impl Proxy {
     /// Where a line is no JSON.
     pub fn records(&self) -> Result<Vec<Value>> {
         self.record_lines().iter().map(|line| serde_json::from_str(line).with_context(|| line.clone())).collect()
+    }
+
+    /// Waits until the records so far are like this, at most 20 s. Whether they are.
+    #[must_use]
+    pub fn records_once(&self, like_this: impl Fn(&[Value]) -> bool) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.records() {
+                Ok(records) if like_this(&records) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+            let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+            match audit.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => audit.read.push(line),
+                Err(_) => return false,
+            }
+        }
     }
 
     /// The lines of the audit so far.

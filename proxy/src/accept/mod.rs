@@ -38,6 +38,7 @@ pub mod transparent;
 /// The local certificate authority that mints leaves for interception.
 pub mod authority;
 
+use crate::admission::Admission;
 use crate::caller::{Peer, RunningTask};
 use crate::exchange::{Line, Way, Worker};
 use crate::forward::Pool;
@@ -66,6 +67,8 @@ pub struct Listen {
     pub unix: Vec<PathBuf>,
     /// Worker threads, one runtime each; at least one.
     pub workers: usize,
+    /// How long what is ready may wait for its turn on a worker before requests are refused. Zero: as long as it takes.
+    pub overload_delay: Duration,
     /// The task to which everything on these listeners belongs: for clients that cannot send a token.
     pub task: Option<Arc<RunningTask>>,
 }
@@ -94,6 +97,7 @@ pub struct Opened {
     tcp: Vec<SocketAddr>,
     captured: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
+    overload_delay: Duration,
 }
 
 /// Opens the listeners: what is done before the process gives up opening any.
@@ -120,7 +124,7 @@ pub fn open(listen: &Listen) -> io::Result<Opened> {
             door.unix.push(listener.try_clone()?);
         }
     }
-    Ok(Opened { doors, tcp: bound, captured, unix: listen.unix.clone() })
+    Ok(Opened { doors, tcp: bound, captured, unix: listen.unix.clone(), overload_delay: listen.overload_delay })
 }
 
 /// Opens the listeners and starts the workers.
@@ -136,7 +140,7 @@ pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
 /// # Errors
 /// Where a thread cannot be started.
 pub fn begin(shared: &Arc<Shared>, opened: Opened, task: Option<Arc<RunningTask>>) -> io::Result<Accepting> {
-    let Opened { doors, tcp, captured, unix } = opened;
+    let Opened { doors, tcp, captured, unix, overload_delay } = opened;
     tcp.iter().chain(&captured).for_each(|address| shared.connector.is_own(*address));
     let (closing, closes) = watch::channel(None);
     let workers = doors
@@ -144,7 +148,7 @@ pub fn begin(shared: &Arc<Shared>, opened: Opened, task: Option<Arc<RunningTask>
         .enumerate()
         .map(|(number, door)| {
             let (shared, closes, task) = (shared.clone(), closes.clone(), task.clone());
-            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task))
+            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task, overload_delay))
         })
         .collect::<io::Result<_>>()?;
     Ok(Accepting { tcp, captured, unix, closing, workers })
@@ -190,7 +194,13 @@ fn bind_unix(path: &PathBuf) -> io::Result<std::os::unix::net::UnixListener> {
     Ok(listener)
 }
 
-fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instant>>, task: Option<Arc<RunningTask>>) {
+fn work(
+    shared: Arc<Shared>,
+    doors: Doors,
+    closes: watch::Receiver<Option<Instant>>,
+    task: Option<Arc<RunningTask>>,
+    overload_delay: Duration,
+) {
     // One thread drives it and everything it spawns: no set of local tasks beside the runtime's own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
@@ -200,7 +210,7 @@ fn work(shared: Arc<Shared>, doors: Doors, closes: watch::Receiver<Option<Instan
         }
     };
     runtime.block_on(async move {
-        let worker = Rc::new(Worker { shared, pool: Pool::default() });
+        let worker = Rc::new(Worker { shared, pool: Pool::default(), admission: Admission::watching(overload_delay) });
         let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
         for (listener, capture) in doors.tcp {
             match TcpListener::from_std(listener) {
@@ -229,6 +239,13 @@ struct Entrance {
 }
 
 impl Entrance {
+    /// Lets what is ready go before the next connection where the worker has too much to do: what comes waits outside meanwhile.
+    async fn pace(&self) {
+        if self.worker.admission.is_full() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Looks after the pool until the process closes, then waits for what runs, no longer than the grace.
     async fn until_closed(&self) {
         let mut closes = self.closes.clone();
@@ -295,6 +312,7 @@ async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener, capture: Opti
                         }
                         Some(capture) => take_captured(&entrance, stream, (peer, local), listener.local_addr().ok(), capture),
                     }
+                    entrance.pace().await;
                 }
                 Err(error) => rest(&error).await,
             },
@@ -312,6 +330,7 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
                     if let Some(admitted) = entrance.admit(&Peer::Unix(&stream), Way::Forward) {
                         spawn(entrance.clone(), admitted, stream);
                     }
+                    entrance.pace().await;
                 }
                 Err(error) => rest(&error).await,
             },

@@ -21,6 +21,7 @@ use super::{connect, gate, stand_in};
 use crate::body::Body;
 use crate::caller::{RunningTask, Unproven};
 use crate::exchange::{Line, exchange};
+use crate::refusal::{Code, Refusal};
 use crate::worker::{LocalExecutor, Pace, Serving};
 
 /// How long a connection that is refused for want of places may take to ask: it holds a descriptor.
@@ -72,7 +73,9 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
         async move {
             let serving = pace.serving();
             let is_connect = request.method() == Method::CONNECT;
-            let response = if is_connect {
+            let response = if line.worker.admission.refuses() {
+                overloaded(&line, is_connect).await
+            } else if is_connect {
                 Box::pin(connect::answer(line, door, request, closes)).await
             } else {
                 let asked = match stand_in::answer(&line, &door, &request) {
@@ -112,7 +115,7 @@ pub(super) async fn intercepted(
     let service = service_fn(|request: Request<Incoming>| {
         let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
         let is_h2_head = is_h2 && request.method() == Method::HEAD;
-        let asked = gate::read_bound(&line, &bound, request);
+        let asked = if line.worker.admission.refuses() { Err(overload()) } else { gate::read_bound(&line, &bound, request) };
         async move {
             let mut response = exchange(&line, asked).await;
             if is_h2_head {
@@ -141,6 +144,20 @@ pub(super) async fn intercepted(
             }
         }
     }
+}
+
+/// Refuses before anything is read: that is what makes it cheap.
+async fn overloaded(line: &Line, is_connect: bool) -> Response<Body> {
+    let mut response = exchange(line, Err(overload())).await;
+    if is_connect {
+        // RFC 9931: what follows a refused CONNECT is never read as a request.
+        response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn overload() -> Refusal {
+    Refusal::new(Code::Overloaded, "what is ready waits too long for its turn").retry_after(Some(1))
 }
 
 /// Binds the pace to the response: its connection rests when the body is through, or never again where it became a tunnel.

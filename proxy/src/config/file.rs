@@ -35,6 +35,8 @@ pub(super) struct ProxyFile {
     pub(super) kubernetes: Option<Kubernetes>,
     /// Such as `30s`.
     pub(super) drain_grace: Option<String>,
+    /// Such as `4ms`; `0s` refuses nothing.
+    pub(super) overload_delay: Option<String>,
     /// Accept callers under the UID of keygress.
     pub(super) unsafe_same_uid: bool,
     /// Start although a workload could write what keygress trusts.

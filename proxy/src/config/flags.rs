@@ -9,6 +9,7 @@ use keygress_policy::destination::Host;
 
 use super::file::ProxyFile;
 use super::{DRAIN_GRACE, Invalid, Kubernetes, Settings};
+use crate::admission::DELAY_MAX;
 use crate::audit::Sink;
 use crate::sandbox::Mode;
 
@@ -79,6 +80,10 @@ pub struct Flags {
     /// How long running requests may go on after the process was asked to stop. Default: 30s.
     #[arg(long, value_name = "DURATION", env = "KEYGRESS_DRAIN_GRACE")]
     drain_grace: Option<String>,
+    /// Refuse requests (503, `overloaded`) while what is ready waits longer than this for its turn on a worker; `0s` refuses nothing.
+    /// Default: 20ms.
+    #[arg(long, value_name = "DURATION", env = "KEYGRESS_OVERLOAD_DELAY")]
+    overload_delay: Option<String>,
     /// Accept callers that run under the UID of keygress, which can read its memory.
     #[arg(long, env = "KEYGRESS_UNSAFE_SAME_UID")]
     unsafe_same_uid: bool,
@@ -123,6 +128,7 @@ impl Flags {
         }
         let permit = first_given(self.ca_permit, file.ca.permit);
         let grace = self.drain_grace.or(file.drain_grace);
+        let overload_delay = self.overload_delay.or(file.overload_delay);
         Ok(Settings {
             policy,
             tcp,
@@ -147,6 +153,7 @@ impl Flags {
                 file.kubernetes,
             )?,
             drain_grace: grace.as_deref().map_or(Ok(DRAIN_GRACE), duration)?,
+            overload_delay: overload_delay.as_deref().map_or(Ok(DELAY_MAX), duration)?,
             pins: std::collections::HashMap::new(),
         })
     }

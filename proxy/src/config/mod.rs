@@ -9,6 +9,7 @@ use std::time::Duration;
 use keygress_policy::compile::HostPattern;
 use keygress_policy::destination::Host;
 
+use crate::admission::DELAY_MAX;
 use crate::audit::Sink;
 use crate::sandbox::Mode;
 
@@ -68,6 +69,8 @@ pub struct Settings {
     pub kubernetes: Option<Kubernetes>,
     /// How long running requests may go on after the process was asked to stop.
     pub drain_grace: Duration,
+    /// How long what is ready may wait for its turn on a worker before requests are refused as `overloaded`. Zero: as long as it takes.
+    pub overload_delay: Duration,
     /// Names that are not asked of DNS: `demo` and tests. The guard holds for them as for any other.
     pub pins: HashMap<Host, IpAddr>,
 }
@@ -108,6 +111,7 @@ impl Default for Settings {
             sandbox: Mode::Auto,
             kubernetes: None,
             drain_grace: DRAIN_GRACE,
+            overload_delay: DELAY_MAX,
             pins: HashMap::new(),
         }
     }

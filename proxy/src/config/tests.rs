@@ -34,6 +34,7 @@ fn a_policy_is_enough() {
     assert!(settings.unix.is_empty() && !settings.unsafe_same_uid && !settings.require_task);
     assert!(matches!(settings.audit, Sink::Stdout));
     assert_eq!(settings.drain_grace, Duration::from_secs(30));
+    assert_eq!(settings.overload_delay, Duration::from_millis(20));
 }
 
 #[test]
@@ -74,6 +75,7 @@ fn the_file_says_the_same_as_the_flags_and_its_paths_are_its_own() {
          require_task: true\n\
          kubernetes: { token: token, jwks: /keys.json, issuer: https://k8s, audience: keygress }\n\
          drain_grace: 1m 30s\n\
+         overload_delay: 4ms\n\
          unsafe_same_uid: true\n",
         &[],
     );
@@ -94,6 +96,7 @@ fn the_file_says_the_same_as_the_flags_and_its_paths_are_its_own() {
     assert!(settings.require_task && settings.unsafe_same_uid);
     assert_eq!(settings.kubernetes.unwrap().jwks, Path::new("/keys.json"));
     assert_eq!(settings.drain_grace, Duration::from_secs(90));
+    assert_eq!(settings.overload_delay, Duration::from_millis(4));
 }
 
 #[test]
@@ -127,6 +130,7 @@ fn mistakes_are_named() {
     refused("workers: 0\n", "there must be 1 to 256");
     refused("drain_grace: 30\n", "such as `30s`");
     refused("drain_grace: -30s\n", "such as `30s`");
+    refused("overload_delay: 4\n", "such as `30s`");
     refused("ca: { permit: ['*.10.0.0.1'] }\n", "*.10.0.0.1");
     assert!(settings(["--policy", "p", "--config", "/nonexistent.yaml"]).unwrap_err().contains("cannot read `/nonexistent.yaml`"));
     assert!(settings(["--policy", "p", "--kubernetes-issuer", "https://k8s"]).unwrap_err().contains("incomplete"));

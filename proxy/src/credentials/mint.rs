@@ -46,9 +46,10 @@ pub(super) async fn mint(
         _ = given_up => return Err("nobody wants it any more".to_owned()),
     };
     let Fetched { material, lifetime, handle } = fetched.inspect_err(|_| core.metrics.mint(provider.kind(), false))?;
+    let before = current.load().as_ref().and_then(|ready| ready.expires).map(Instant::from_std);
     let schedule = match (lifetime, terms) {
-        (Some(lifetime), Some(terms)) => Some(Schedule::renewed(began, lifetime.min(terms.ends_at - began))),
-        (Some(lifetime), None) => Some(Schedule::renewed(began, lifetime)),
+        (Some(lifetime), Some(terms)) => Some(Schedule::renewed(began, lifetime.min(terms.ends_at - began), before)),
+        (Some(lifetime), None) => Some(Schedule::renewed(began, lifetime, before)),
         (None, terms) => terms,
     };
     let fingerprint = core.fingerprints.of(&material);

@@ -36,13 +36,26 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Of a value that the issuer gave this lifetime at `began` or later: renewed from 80 % of it on, up to 5 % later.
-    pub(super) fn renewed(began: Instant, lifetime: Duration) -> Self {
+    /// Of a value that the issuer gave this lifetime at `began` or later: renewed between 80 and 85 % of it where it follows in time one
+    /// that was usable until `before`.
+    ///
+    /// One that does not is the first, or the first after its issuer was down: a whole fleet may have fetched at that moment, and would
+    /// come back together for as long as it lives. It is renewed at a random moment between 10 and 85 % of its life: after that no two
+    /// processes keep step, and the issuer never sees twice the mean again. That costs one call for each process.
+    pub(super) fn renewed(began: Instant, lifetime: Duration, before: Option<Instant>) -> Self {
         let lifetime = lifetime.min(LIFETIME_MAX);
         let step = lifetime / 20;
-        let renew_at = began + lifetime.mul_f64(0.8) + step.mul_f64(random_fraction());
+        let (earliest, spread) = if Self::is_in_time(began, lifetime, before) { (0.8, 0.05) } else { (0.1, 0.75) };
+        let renew_at = began + lifetime.mul_f64(earliest + spread * random_fraction());
         let ends_at = began + lifetime;
         Self { renew_at: Some(renew_at), step, usable_until: ends_at - SKEW_MAX.min(lifetime / 10), ends_at }
+    }
+
+    /// Whether a value of this lifetime, asked for at `began`, comes in time after one that may be used until then: before that had lived
+    /// much more than the 85 % at which it is renewed.
+    fn is_in_time(began: Instant, lifetime: Duration, before: Option<Instant>) -> bool {
+        let left = before.map_or(Duration::ZERO, |until| until.saturating_duration_since(began));
+        left + SKEW_MAX.min(lifetime / 10) >= lifetime.mul_f64(0.13)
     }
 
     /// Whether the value is followed by another before it ends.
@@ -104,6 +117,7 @@ pub(super) async fn follow(slot: Weak<Slot>, core: Arc<Core>, files: Vec<PathBuf
 
 #[cfg(test)]
 mod tests {
+    use super::super::backoff::Backoff;
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -111,23 +125,73 @@ mod tests {
     #[test]
     fn renewal_begins_between_80_and_85_per_cent() {
         let began = Instant::now();
+        let renewed_after = |before| Schedule::renewed(began, HOUR, before).renew_at.unwrap() - began;
         for _ in 0..100 {
-            let renewed_after = Schedule::renewed(began, HOUR).renew_at.unwrap() - began;
-            assert!((HOUR * 80 / 100..=HOUR * 85 / 100).contains(&renewed_after), "{renewed_after:?}");
+            let in_time = renewed_after(Some(began + HOUR * 15 / 100));
+            assert!((HOUR * 80 / 100..=HOUR * 85 / 100).contains(&in_time), "{in_time:?}");
+            let first = renewed_after(None);
+            assert!((HOUR * 10 / 100..=HOUR * 85 / 100).contains(&first), "{first:?}");
+        }
+    }
+
+    /// The most calls within a twentieth of an hour, and their mean, of so many processes whose tokens live an hour. They start at once,
+    /// and for two hours the issuer is down. Neither the start nor the minute after the outage is counted.
+    fn calls_of_a_fleet(processes: usize) -> (f64, f64) {
+        const HOURS: u32 = 24;
+        let (start, bin) = (Instant::now(), HOUR / 20);
+        let down = start + HOUR * 10..start + HOUR * 12;
+        let recovering = down.end..down.end + Duration::from_secs(60);
+        let mut calls = vec![0_u32; 20 * HOURS as usize];
+        for _ in 0..processes {
+            let (mut now, mut before, mut backoff) = (start, None, Backoff::default());
+            while now < start + HOUR * HOURS {
+                if now > start && !recovering.contains(&now) {
+                    calls[((now - start).as_secs_f64() / bin.as_secs_f64()) as usize] += u32::from(!down.contains(&now));
+                }
+                if down.contains(&now) {
+                    backoff.failed(now);
+                    now += backoff.rest(now).max(Duration::from_millis(1));
+                    continue;
+                }
+                backoff.succeeded();
+                let schedule = Schedule::renewed(now, HOUR, before);
+                (now, before) = (schedule.renew_at.unwrap(), Some(schedule.usable_until));
+            }
+        }
+        let busy = calls.iter().filter(|calls| **calls > 0).count();
+        (f64::from(*calls.iter().max().unwrap()), f64::from(calls.iter().sum::<u32>()) / busy as f64)
+    }
+
+    #[test]
+    fn a_fleet_never_comes_back_together() {
+        for processes in [500, 10_000] {
+            let (peak, mean) = calls_of_a_fleet(processes);
+            assert!(peak <= 2.0 * mean, "{processes} processes: {peak} calls at most, {mean} in the mean");
+        }
+    }
+
+    #[test]
+    fn what_follows_before_its_time_is_up_is_in_time_and_all_else_is_not() {
+        for lifetime in [Duration::from_secs(10), Duration::from_secs(60), HOUR] {
+            let began = Instant::now();
+            let before = Schedule::renewed(began, lifetime, None);
+            let at = |per_cent: u32| Schedule::is_in_time(began + lifetime * per_cent / 100, lifetime, Some(before.usable_until));
+            assert!(at(10) && at(80) && at(85), "{lifetime:?}");
+            assert!(!at(90) && !at(100) && !Schedule::is_in_time(began, lifetime, None), "{lifetime:?}");
         }
     }
 
     #[test]
     fn a_value_is_not_used_in_its_last_5_seconds_or_the_last_tenth_of_a_short_life() {
         let began = Instant::now();
-        assert_eq!(Schedule::renewed(began, HOUR).usable_until, began + HOUR - Duration::from_secs(5));
-        assert_eq!(Schedule::renewed(began, Duration::from_secs(10)).usable_until, began + Duration::from_secs(9));
+        assert_eq!(Schedule::renewed(began, HOUR, None).usable_until, began + HOUR - Duration::from_secs(5));
+        assert_eq!(Schedule::renewed(began, Duration::from_secs(10), None).usable_until, began + Duration::from_secs(9));
     }
 
     #[test]
     fn no_lifetime_overflows() {
         let began = Instant::now();
-        assert_eq!(Schedule::renewed(began, Duration::MAX).ends_at, began + LIFETIME_MAX);
+        assert_eq!(Schedule::renewed(began, Duration::MAX, None).ends_at, began + LIFETIME_MAX);
         assert_eq!(Schedule::fixed(began, Duration::MAX).ends_at, began + LIFETIME_MAX);
     }
 }

@@ -11,6 +11,7 @@ use keygress_policy::workload::{Caller, Holder, Workloads};
 
 use crate::Credential;
 use crate::accept::authority::Authority;
+use crate::admission::Admission;
 use crate::audit::Audit;
 use crate::caller::{Callers, RunningTask};
 use crate::credentials::{Credentials, Slot};
@@ -50,6 +51,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Connections to upstreams that this worker keeps.
     pub pool: Pool,
+    /// Whether it takes more.
+    pub admission: Rc<Admission>,
 }
 
 /// By which way a request came in.

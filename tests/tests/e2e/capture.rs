@@ -55,7 +55,7 @@ impl Captured {
             me.trim()
         );
         let text = policy(&site, &key, rules).replace("version: 1\n", &workloads);
-        let proxy = Proxy::start_as(&site, &text, |settings| {
+        let proxy = Proxy::start_with(&site, &text, |settings| {
             settings.transparent = ["127.0.0.1", "[::1]"].map(|host| format!("{host}:{PORT}").parse().unwrap()).to_vec();
             settings.mark = Some(MARK);
         })

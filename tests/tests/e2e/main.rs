@@ -76,6 +76,12 @@ mod aws;
 /// The policy is replaced while it is used.
 mod reload;
 
+/// More than a worker can do.
+mod overload;
+
+/// The policy is replaced again and again under load.
+mod flips;
+
 /// What goes wrong outside.
 mod bad_input;
 

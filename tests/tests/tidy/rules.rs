@@ -2,7 +2,7 @@
 
 use crate::source::{Source, code_only};
 
-const STAGES: [&str; 7] = ["accept", "caller", "limits", "credentials", "forward", "scrub", "audit"];
+const STAGES: [&str; 8] = ["accept", "admission", "caller", "limits", "credentials", "forward", "scrub", "audit"];
 
 /// Where `Secret::expose` may be called.
 const EXPOSING: [&str; 3] = ["policy/src/inject/", "proxy/src/credentials/", "proxy/src/needles"];

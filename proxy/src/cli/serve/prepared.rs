@@ -35,7 +35,8 @@ impl Prepared {
         let policy = compile(&files)?;
         let redirected = settings.transparent.iter().map(|address| (*address, Capture::Redirect));
         let captured = redirected.chain(settings.tproxy.iter().map(|address| (*address, Capture::Tproxy))).collect();
-        let listen = Listen { tcp: settings.tcp.clone(), captured, unix: settings.unix.clone(), workers: settings.workers, task: None };
+        let (tcp, unix) = (settings.tcp.clone(), settings.unix.clone());
+        let listen = Listen { tcp, captured, unix, workers: settings.workers, overload_delay: settings.overload_delay, task: None };
         let opened = accept::open(&listen).context("cannot listen for callers")?;
         let metrics = settings.metrics.map(|address| TcpListener::bind(address).with_context(|| format!("cannot listen on `{address}`")));
         Ok(Self { settings, files, policy, opened, metrics: metrics.transpose()?, bounds: Bounds::default(), measures: Vec::new() })

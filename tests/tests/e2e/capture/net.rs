@@ -134,7 +134,7 @@ fn tproxy_brings_connections_too() {
         let site = Site::new().unwrap();
         let echo = Echo::start(&site, "echo.test").unwrap();
         let key = canary().unwrap();
-        let proxy = Proxy::start_as(&site, &policy(&site, &key, &rule(echo.port)), |settings| {
+        let proxy = Proxy::start_with(&site, &policy(&site, &key, &rule(echo.port)), |settings| {
             settings.tproxy = vec!["127.0.0.1:8789".parse().unwrap()];
             settings.mark = Some(MARK);
         })
