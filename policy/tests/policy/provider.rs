@@ -35,6 +35,9 @@ pub enum Provider {
     AzureKeyVault(Keys),
     KubernetesToken(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     KubernetesSecret(Keys),
+    SpiffeJwt(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
+    #[serde(rename = "spiffe_x509")]
+    SpiffeX509(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     GithubApp(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     AwsWebIdentity(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
     AwsAssumeRole(#[expect(dead_code, reason = "read, and of no interest here")] Keys),
@@ -65,6 +68,8 @@ impl Source for Provider {
             Self::AzureKeyVault(_) => "azure_key_vault",
             Self::KubernetesToken(_) => "kubernetes_token",
             Self::KubernetesSecret(_) => "kubernetes_secret",
+            Self::SpiffeJwt(_) => "spiffe_jwt",
+            Self::SpiffeX509(_) => "spiffe_x509",
             Self::GithubApp(_) => "github_app",
             Self::AwsWebIdentity(_) => "aws_web_identity",
             Self::AwsAssumeRole(_) => "aws_assume_role",
@@ -97,6 +102,7 @@ impl Source for Provider {
             {
                 MaterialKind::UserPassword
             }
+            Self::SpiffeX509(_) => MaterialKind::Certificate,
             Self::AwsWebIdentity(_) | Self::AwsAssumeRole(_) | Self::AwsContainer(_) | Self::AwsInstance(_) => MaterialKind::AwsKeys,
             _ => MaterialKind::Token,
         }

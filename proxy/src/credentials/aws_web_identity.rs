@@ -1,11 +1,12 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use keygress_policy::material::MaterialKind;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::aws::{Lifetime, sts};
-use super::{Fetched, Provider, Purpose, Tools, Work, file};
+use super::oauth2::Assertion;
+use super::{Fetched, Provider, Purpose, Tools, Work};
 
 /// Keys of a role, for a token that another identity provider issued (`AssumeRoleWithWebIdentity`): no key of AWS is kept anywhere. Each
 /// holder has a session of its own. AWS cannot end a session before its time.
@@ -14,8 +15,8 @@ use super::{Fetched, Provider, Purpose, Tools, Work, file};
 pub struct AwsWebIdentity {
     /// The ARN of the role.
     role_arn: String,
-    /// Where the token comes from; read for every call, so that it can be rotated.
-    token: WebToken,
+    /// The token, read or asked for at every call: a `file`, a `self_signed_jwt`, a `spiffe_jwt` or a `kubernetes_token`.
+    token: Assertion,
     /// The name of the session, as CloudTrail shows it: with `{workload}`, `{task}` and `{credential}`. Default `{workload}-{task}`.
     #[serde(default = "workload_and_task")]
     session: String,
@@ -31,14 +32,6 @@ pub struct AwsWebIdentity {
     region: Option<String>,
     /// The URL of another token service. `https`, or plain `http` on loopback.
     endpoint: Option<String>,
-}
-
-/// Where the token comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum WebToken {
-    /// The path of a file that holds it alone, on one line.
-    File(PathBuf),
 }
 
 /// The name of a session that tells who and why.
@@ -74,19 +67,16 @@ impl Provider for AwsWebIdentity {
     }
 
     fn complaints(&self) -> Vec<(String, String)> {
-        let WebToken::File(path) = &self.token;
-        self.role().complaints().into_iter().chain(file::complaint(path)).collect()
+        self.role().complaints().into_iter().chain(self.token.complaints()).collect()
     }
 
     fn reads(&self) -> Vec<&Path> {
-        let WebToken::File(path) = &self.token;
-        vec![path]
+        self.token.reads()
     }
 
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async move {
-            let WebToken::File(path) = &self.token;
-            let token = file::read(path).await?;
+            let token = self.token.token(tools, purpose).await?;
             let parameters = [("WebIdentityToken".to_owned(), token.expose())];
             self.role().ask((tools, purpose), "AssumeRoleWithWebIdentity", &parameters, None).await
         })

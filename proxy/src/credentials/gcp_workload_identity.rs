@@ -24,7 +24,7 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 pub struct GcpWorkloadIdentity {
     /// The provider in the pool: `//iam.googleapis.com/projects/…/workloadIdentityPools/…/providers/…`.
     audience: String,
-    /// The workload's own token: a `file`, such as a projected Kubernetes token, or a `self_signed_jwt`.
+    /// The workload's own token: a `file`, such as a projected Kubernetes token, a `self_signed_jwt`, a `kubernetes_token` or a `spiffe_jwt`.
     subject: Assertion,
     /// The e-mail address of the service account to act as. Default: the federated identity itself.
     service_account: Option<String>,
@@ -107,7 +107,7 @@ impl Provider for GcpWorkloadIdentity {
             form.add("scope", scope.join(" ").as_bytes());
             form.add("requested_token_type", ACCESS_TOKEN.as_bytes());
             form.add("subject_token_type", b"urn:ietf:params:oauth:token-type:jwt");
-            form.add("subject_token", self.subject.token(purpose).await?.expose());
+            form.add("subject_token", self.subject.token(tools, purpose).await?.expose());
             let client = Client { token_url: &self.sts_url, revocation_url: None, id: None, secret: None, auth: None };
             let token = client.token(tools, form, BEARER).await?;
             if token.issued_token_type.as_deref() != Some(ACCESS_TOKEN) {

@@ -66,6 +66,9 @@ mod aws;
 /// The API server of Kubernetes.
 mod kubernetes;
 
+/// The SPIFFE Workload API.
+mod spiffe;
+
 /// Tells when a watched folder changed.
 mod changes;
 
@@ -122,6 +125,12 @@ pub mod kubernetes_token;
 
 /// `kubernetes_secret: { namespace, name, field, … }`.
 pub mod kubernetes_secret;
+
+/// `spiffe_jwt: { socket, audience, … }`.
+pub mod spiffe_jwt;
+
+/// `spiffe_x509: { socket, … }`.
+pub mod spiffe_x509;
 
 /// `github_app: { app, key_file, installation, permissions, … }`.
 pub mod github_app;
@@ -209,6 +218,10 @@ pub enum Source {
     KubernetesToken(kubernetes_token::KubernetesToken),
     /// A Secret of Kubernetes, by the API.
     KubernetesSecret(kubernetes_secret::KubernetesSecret),
+    /// A JWT-SVID of keygress itself, by the SPIFFE Workload API.
+    SpiffeJwt(spiffe_jwt::SpiffeJwt),
+    /// The X.509-SVID of keygress itself, by the SPIFFE Workload API.
+    SpiffeX509(spiffe_x509::SpiffeX509),
     /// An installation token of a GitHub App, for the named repositories and permissions.
     GithubApp(github_app::GithubApp),
     /// Keys of an AWS role for a token of another identity provider.
@@ -270,6 +283,8 @@ impl Source {
             Self::AzureKeyVault(provider) => provider,
             Self::KubernetesToken(provider) => provider,
             Self::KubernetesSecret(provider) => provider,
+            Self::SpiffeJwt(provider) => provider,
+            Self::SpiffeX509(provider) => provider,
             Self::GithubApp(provider) => provider,
             Self::AwsWebIdentity(provider) => provider,
             Self::AwsAssumeRole(provider) => provider,

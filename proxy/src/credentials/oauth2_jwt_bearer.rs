@@ -13,7 +13,7 @@ use super::{Fetched, Provider, Purpose, Tools, Work};
 pub struct Oauth2JwtBearer {
     /// The token endpoint. `https`, or plain `http` on loopback.
     token_url: String,
-    /// The JWT: a `file`, or a `self_signed_jwt`.
+    /// The JWT: a `file`, a `self_signed_jwt`, a `kubernetes_token` or a `spiffe_jwt`.
     assertion: Assertion,
     /// The client identifier, where the issuer wants one beside the assertion.
     client_id: Option<String>,
@@ -60,7 +60,7 @@ impl Provider for Oauth2JwtBearer {
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let mut form = Form::of_grant("urn:ietf:params:oauth:grant-type:jwt-bearer");
-            form.add("assertion", self.assertion.token(purpose).await?.expose());
+            form.add("assertion", self.assertion.token(tools, purpose).await?.expose());
             self.target().add_to(&mut form);
             Ok(self.client().token(tools, form, BEARER).await?.fetched())
         })

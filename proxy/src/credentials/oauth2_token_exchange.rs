@@ -15,12 +15,13 @@ use super::{Fetched, Provider, Purpose, Tools, Work};
 pub struct Oauth2TokenExchange {
     /// The token endpoint. `https`, or plain `http` on loopback.
     token_url: String,
-    /// For whom the token is: a `file`, such as a projected Kubernetes token, or a `self_signed_jwt`, which can name workload and task.
+    /// For whom the token is: a `file`, such as a projected Kubernetes token; a `self_signed_jwt`, which can name workload and task; a
+    /// `kubernetes_token`; or a `spiffe_jwt`.
     subject: Assertion,
     /// What kind of token the subject is. Default `jwt`.
     #[serde(default)]
     subject_type: TokenType,
-    /// Who acts for the subject, where the issuer wants to know: a `file` or a `self_signed_jwt`.
+    /// Who acts for the subject, where the issuer wants to know: as `subject`.
     actor: Option<Assertion>,
     /// What kind of token the actor is. Default `jwt`.
     #[serde(default)]
@@ -102,10 +103,10 @@ impl Provider for Oauth2TokenExchange {
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>> {
         Box::pin(async {
             let mut form = Form::of_grant("urn:ietf:params:oauth:grant-type:token-exchange");
-            form.add("subject_token", self.subject.token(purpose).await?.expose());
+            form.add("subject_token", self.subject.token(tools, purpose).await?.expose());
             form.add("subject_token_type", self.subject_type.uri().as_bytes());
             if let Some(actor) = &self.actor {
-                form.add("actor_token", actor.token(purpose).await?.expose());
+                form.add("actor_token", actor.token(tools, purpose).await?.expose());
                 form.add("actor_token_type", self.actor_type.uri().as_bytes());
             }
             form.add("requested_token_type", self.requested_type.uri().as_bytes());

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use keygress_policy::material::{Material, MaterialKind, Secret};
+use tokio::sync::watch;
 
 use super::{Purpose, Tools};
 
@@ -49,6 +50,13 @@ pub(super) trait Provider: Send + Sync {
     /// # Errors
     /// What is missing, in words that are free of secrets and of text from outside.
     fn fetch<'a>(&'a self, tools: &'a Tools, purpose: &'a Purpose) -> Work<'a, Result<Fetched, String>>;
+
+    /// Follows its source for as long as it is awaited, and says each time that what it yields has changed there; `None` where nothing
+    /// tells of that.
+    fn watch<'a>(&'a self, changed: &'a watch::Sender<()>) -> Option<Work<'a, ()>> {
+        let _ = changed;
+        None
+    }
 
     /// Whether a fetch that nobody wants any more may be dropped half-way. Not where the issuer gives something to be kept or revoked.
     fn may_be_dropped(&self) -> bool {

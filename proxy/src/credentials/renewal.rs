@@ -9,6 +9,7 @@ use super::fingerprint::random_fraction;
 use super::keyring::Core;
 use super::lease::Lease;
 use super::slot::{Renewal, Slot};
+use crate::Credential;
 
 /// A value is not used in the last seconds of its life, as the request and the issuer's clock need some; a tenth of a short life.
 const SKEW_MAX: Duration = Duration::from_secs(5);
@@ -112,6 +113,26 @@ pub(super) async fn follow(slot: Weak<Slot>, core: Arc<Core>, files: Vec<PathBuf
         for file in &files {
             core.tools.changes.follow(file);
         }
+    }
+}
+
+/// Fetches again whenever the source of this credential says that what it yields has changed, until the slot has ended.
+pub(super) async fn follow_source(slot: Weak<Slot>, credential: Arc<Credential>) {
+    let (sender, mut told) = watch::channel(());
+    let Some(watching) = credential.source.provider().watch(&sender) else { return };
+    let following = async {
+        loop {
+            // An error cannot be: `sender` is held. A slot that has ended is noticed at the latest after this time.
+            let changed = tokio::time::timeout(POLL_TIME, told.changed()).await.is_ok();
+            let Some(slot) = slot.upgrade() else { return };
+            if changed && !slot.fetch_again().await {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = watching => {}
+        () = following => {}
     }
 }
 

@@ -97,6 +97,7 @@ impl Slot {
             let core = Arc::clone(&slot.core);
             slot.core.runtime.spawn(renewal::follow(Arc::downgrade(&slot), core, files, told));
         }
+        slot.core.runtime.spawn(renewal::follow_source(Arc::downgrade(&slot), Arc::clone(&slot.credential)));
         slot
     }
 

@@ -1,11 +1,13 @@
 use std::path::{Path, PathBuf};
 
-use keygress_policy::material::Secret;
+use keygress_policy::material::{Material, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::jwt::SignedJwt;
-use super::super::{Purpose, file};
+use super::super::kubernetes_token::KubernetesToken;
+use super::super::spiffe_jwt::SpiffeJwt;
+use super::super::{Provider, Purpose, Tools, file};
 
 /// A token that stands for somebody, read or signed for every call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -15,6 +17,10 @@ pub(in super::super) enum Assertion {
     File(PathBuf),
     /// One that keygress signs: it can name the workload and the task.
     SelfSignedJwt(SignedJwt),
+    /// A JWT-SVID, by the SPIFFE Workload API.
+    SpiffeJwt(SpiffeJwt),
+    /// A token of a Kubernetes service account, such as the workload's, by the TokenRequest API.
+    KubernetesToken(KubernetesToken),
 }
 
 impl Assertion {
@@ -23,6 +29,8 @@ impl Assertion {
         match self {
             Self::File(path) => file::complaint(path).into_iter().collect(),
             Self::SelfSignedJwt(token) => token.complaints(),
+            Self::SpiffeJwt(provider) => provider.complaints(),
+            Self::KubernetesToken(provider) => provider.complaints(),
         }
     }
 
@@ -31,17 +39,25 @@ impl Assertion {
         match self {
             Self::File(path) => vec![path],
             Self::SelfSignedJwt(token) => token.reads(),
+            Self::SpiffeJwt(provider) => provider.reads(),
+            Self::KubernetesToken(provider) => provider.reads(),
         }
     }
 
-    /// Reads or signs it.
+    /// Reads it, signs it or asks for it.
     ///
     /// # Errors
-    /// What is wrong with a file, with its path, never with what it holds.
-    pub(in super::super) async fn token(&self, purpose: &Purpose) -> Result<Secret, String> {
-        match self {
-            Self::File(path) => file::read(path).await,
-            Self::SelfSignedJwt(token) => token.sign(purpose).await,
+    /// What is missing, in words of ours.
+    pub(in super::super) async fn token(&self, tools: &Tools, purpose: &Purpose) -> Result<Secret, String> {
+        let minted = match self {
+            Self::File(path) => return file::read(path).await,
+            Self::SelfSignedJwt(token) => return token.sign(purpose).await,
+            Self::SpiffeJwt(provider) => provider.fetch(tools, purpose).await?,
+            Self::KubernetesToken(provider) => provider.fetch(tools, purpose).await?,
+        };
+        match minted.material {
+            Material::Token(token) => Ok(token),
+            _ => Err("what stands for the workload is no token".to_owned()),
         }
     }
 }

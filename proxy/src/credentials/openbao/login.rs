@@ -60,7 +60,7 @@ pub(super) struct Jwt {
     mount: Option<String>,
     /// The role.
     role: String,
-    /// The JWT: a `file`, or a `self_signed_jwt`, which can name workload and task.
+    /// The JWT: a `file`; a `self_signed_jwt`, which can name workload and task; a `kubernetes_token`; or a `spiffe_jwt`.
     token: Assertion,
 }
 
@@ -172,7 +172,7 @@ impl Login {
                 serde_json::to_vec(&JwtLogin { role: &login.role, jwt: text(&token)? })
             }
             Self::Jwt(login) => {
-                let token = login.token.token(purpose).await?;
+                let token = login.token.token(server.tools, purpose).await?;
                 serde_json::to_vec(&JwtLogin { role: &login.role, jwt: text(&token)? })
             }
             Self::Certificate(login) => {

@@ -27,6 +27,9 @@ mod openbao;
 /// Google Cloud, Azure, Kubernetes.
 mod clouds;
 
+/// `spiffe_jwt` and `spiffe_x509`.
+mod spiffe;
+
 /// Roles of AWS, as the policy spells them.
 mod aws;
 

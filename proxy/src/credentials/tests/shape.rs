@@ -26,6 +26,8 @@ fn the_yaml_key_of_a_provider_is_its_kind() {
         "github_app: { app: Iv1.x, key_file: /run/key.pem, installation: 1, permissions: { contents: read } }",
         "aws_web_identity: { role_arn: \"arn:aws:iam::1:role/a\", token: { file: /run/token } }",
         "aws_assume_role: { role_arn: \"arn:aws:iam::1:role/a\", from: { file: { path: /run/key, access_key_id: AKIA1 } } }",
+        "spiffe_jwt: { socket: /run/agent.sock, audience: orders }",
+        "spiffe_x509: { socket: /run/agent.sock }",
         "aws_container: {}",
         "aws_instance: {}",
         "aws_secrets_manager: { from: { aws_instance: {} }, secret: maps, region: eu-west-1 }",
