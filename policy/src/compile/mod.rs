@@ -30,7 +30,7 @@ mod lineage;
 /// `tests:` as meant.
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -263,13 +263,9 @@ impl<S: Source> Policy<S> {
     /// The hosts (exact, or the suffix of a wildcard) for which a connection may be intercepted: the default name constraints of the CA.
     #[must_use]
     pub fn intercepted_hosts(&self) -> Vec<&HostPattern> {
-        let mut hosts: Vec<&HostPattern> = Vec::new();
-        for rule in self.rules.iter().filter(|rule| rule.scheme == Scheme::Https && rule.intercepts()) {
-            if !hosts.contains(&&rule.host) {
-                hosts.push(&rule.host);
-            }
-        }
-        hosts
+        let mut seen = HashSet::new();
+        let intercepting = self.rules.iter().filter(|rule| rule.scheme == Scheme::Https && rule.intercepts());
+        intercepting.map(|rule| &rule.host).filter(|host| seen.insert(*host)).collect()
     }
 }
 

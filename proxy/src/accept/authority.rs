@@ -1,6 +1,6 @@
 //! The local CA: made at start, key in memory only, name-constrained to a ceiling.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -35,7 +35,9 @@ pub struct Authority {
     leaf_key: KeyPair,
     certificate: CertificateDer<'static>,
     pem: String,
-    ceiling: Vec<HostPattern>,
+    /// The ceiling: names and what lies under them, and addresses.
+    domains: HashSet<Arc<str>>,
+    addresses: HashSet<IpAddr>,
     leaves: Mutex<HashMap<Host, (Arc<ServerConfig>, Instant)>>,
 }
 
@@ -58,7 +60,8 @@ impl Authority {
             certificate: certificate.der().clone(),
             issuer: Issuer::new(params, key),
             leaf_key: KeyPair::generate().context("making the leaf key")?,
-            ceiling: permit.to_vec(),
+            domains: permit.iter().filter_map(domain).collect(),
+            addresses: permit.iter().filter_map(address).collect(),
             leaves: Mutex::default(),
         })
     }
@@ -66,14 +69,8 @@ impl Authority {
     /// The default ceiling: the hosts of a policy and their registrable domains.
     #[must_use]
     pub fn ceiling_of(hosts: &[&HostPattern]) -> Vec<HostPattern> {
-        let mut ceiling: Vec<HostPattern> = Vec::new();
-        for host in hosts {
-            let wider = host.under_registrable_domain();
-            if !ceiling.contains(&wider) {
-                ceiling.push(wider);
-            }
-        }
-        ceiling
+        let mut seen = HashSet::new();
+        hosts.iter().map(|host| host.under_registrable_domain()).filter(|wider| seen.insert(wider.clone())).collect()
     }
 
     /// The CA certificate, PEM.
@@ -85,14 +82,13 @@ impl Authority {
     /// Whether a host of a new policy lies under the ceiling.
     #[must_use]
     pub fn permits(&self, host: &HostPattern) -> bool {
-        self.ceiling.iter().any(|permit| match (permit, host) {
-            (HostPattern::Exact(Host::Ip(permit)), HostPattern::Exact(Host::Ip(ip))) => permit == ip,
-            (
-                HostPattern::Exact(Host::Name(permit)) | HostPattern::Under(permit),
-                HostPattern::Exact(Host::Name(name)) | HostPattern::Under(name),
-            ) => is_under(name, permit),
-            (HostPattern::Exact(Host::Ip(_)), _) | (_, HostPattern::Exact(Host::Ip(_))) => false,
-        })
+        match host {
+            HostPattern::Exact(Host::Ip(ip)) => self.addresses.contains(ip),
+            // A policy may have thousands of hosts: of each the domains above it are looked up, not every domain compared.
+            HostPattern::Exact(Host::Name(name)) | HostPattern::Under(name) => {
+                std::iter::successors(Some(&**name), |name| Some(name.split_once('.')?.1)).any(|domain| self.domains.contains(domain))
+            }
+        }
     }
 
     /// The TLS configuration that proves this host to a caller: h2 and http/1.1, a leaf of at most 24 hours.
@@ -172,8 +168,18 @@ fn constraints(permit: &[HostPattern]) -> NameConstraints {
     NameConstraints { permitted_subtrees: permitted, excluded_subtrees }
 }
 
-fn is_under(name: &str, suffix: &str) -> bool {
-    name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+fn domain(host: &HostPattern) -> Option<Arc<str>> {
+    match host {
+        HostPattern::Exact(Host::Name(name)) | HostPattern::Under(name) => Some(Arc::clone(name)),
+        HostPattern::Exact(Host::Ip(_)) => None,
+    }
+}
+
+fn address(host: &HostPattern) -> Option<IpAddr> {
+    match host {
+        HostPattern::Exact(Host::Ip(ip)) => Some(*ip),
+        HostPattern::Exact(Host::Name(_)) | HostPattern::Under(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +199,11 @@ mod tests {
         assert!(authority.permits(&name("localhost")));
         assert!(!authority.permits(&name("co.uk")));
         assert!(!authority.permits(&name("badexample.co.uk")));
-        assert!(!authority.permits(&HostPattern::Exact(Host::Ip("127.0.0.1".parse().unwrap()))));
+        let ip = |text: &str| HostPattern::Exact(Host::Ip(text.parse().unwrap()));
+        assert!(!authority.permits(&ip("127.0.0.1")));
+        let local = Authority::new(&[ip("127.0.0.1"), name("api.test")]).unwrap();
+        assert!(local.permits(&ip("127.0.0.1")) && local.permits(&name("deep.below.api.test")));
+        assert!(!local.permits(&ip("127.0.0.2")) && !local.permits(&name("test")) && !local.permits(&name("127.0.0.1.test")));
         assert!(authority.server_config(&Host::Name("evil.test".into())).is_err());
     }
 
