@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// Programs, with the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 17] = [
+const PROGRAMS: [(&str, &str); 18] = [
     ("cc", "gcc"),
     ("curl", "curl"),
     ("git", "git"),
@@ -16,6 +16,7 @@ const PROGRAMS: [(&str, &str); 17] = [
     ("fcgiwrap", "fcgiwrap"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("systemd-analyze", "systemd"),
     ("redis-server", "redis-server"),
     ("valgrind", "valgrind"),
     ("java", "default-jdk-headless"),

@@ -9,6 +9,9 @@ use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+/// Signatures for several regions (Signature Version 4A).
+mod asymmetric;
+
 /// What the signature covers, as AWS spells it.
 mod canonical;
 
@@ -62,6 +65,10 @@ pub struct Shape {
     pub services: Vec<String>,
     /// The regions that may be signed for, such as `[eu-west-1]`. Among several the host of the destination selects.
     pub regions: Vec<String>,
+    /// Whether requests are signed for all of `regions` at once (Signature Version 4A), as multi-region access points of S3 want it. The
+    /// regions may be sets then: `["*"]`, `["us-*"]`. Default `false`.
+    #[serde(default)]
+    pub asymmetric: bool,
     /// The largest body that is read before it is sent, where its hash is signed and the application does not name it in
     /// `x-amz-content-sha256`: every service but S3. Default `1MiB`, at most `16MiB`.
     #[serde(default)]
@@ -79,6 +86,8 @@ pub struct Shape {
 #[derive(Debug)]
 pub struct Sigv4 {
     scopes: Scopes,
+    /// The set of regions that is signed for, where it is signed for all of them.
+    region_set: Option<String>,
     body_bytes_max: usize,
     /// `None` for our own calls, which may ask for whatever they are made for.
     mints: Option<Vec<String>>,
@@ -87,21 +96,31 @@ pub struct Sigv4 {
 
 impl Sigv4 {
     pub(super) fn compile(shape: &Shape) -> Result<Self, Complaint> {
-        let scopes = Scopes::compile(&shape.services, &shape.regions)?;
+        let compile = if shape.asymmetric { Scopes::of_sets } else { Scopes::compile };
+        let scopes = compile(&shape.services, &shape.regions)?;
         if let Some(unknown) = shape.mints.iter().find(|action| !minting::is_action(action)) {
             return Err((
                 format!("`{unknown}` is no action that is refused"),
                 "remove it: `mints` names actions that answer with a credential".into(),
             ));
         }
-        Ok(Self { scopes, body_bytes_max: shape.body_max.0, mints: Some(shape.mints.clone()), existing: shape.existing })
+        let region_set = shape.asymmetric.then(|| scopes.region_set());
+        Ok(Self { scopes, region_set, body_bytes_max: shape.body_max.0, mints: Some(shape.mints.clone()), existing: shape.existing })
     }
 
     /// For calls of our own.
     pub(super) fn own(service: &str, region: &str) -> Result<Self, Complaint> {
         let (services, regions) = (vec![service.to_owned()], vec![region.to_owned()]);
         let scopes = Scopes::compile(&services, &regions)?;
-        Ok(Self { scopes, body_bytes_max: Size::default().0, mints: None, existing: Existing::Overwrite })
+        Ok(Self { scopes, region_set: None, body_bytes_max: Size::default().0, mints: None, existing: Existing::Overwrite })
+    }
+
+    /// What a request to this authority is signed for.
+    fn scope(&self, authority: &str) -> Result<Scope<'_>, String> {
+        match &self.region_set {
+            Some(region) => Ok(Scope { region, service: self.scopes.service(authority)? }),
+            None => self.scopes.of(authority),
+        }
     }
 }
 
@@ -147,7 +166,7 @@ impl Inject for Sigv4 {
             return presigned::holds(head, placeholder);
         }
         slot::only(&head.headers, &AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(ALGORITHM.as_bytes()))
+            .and_then(|value| [ALGORITHM, asymmetric::ALGORITHM].iter().find_map(|name| value.as_bytes().strip_prefix(name.as_bytes())))
             .and_then(|rest| rest.trim_ascii_start().strip_prefix(b"Credential="))
             .and_then(|credential| credential.split(|byte| *byte == b'/').next())
             .is_some_and(|id| placeholder.is(id))
@@ -164,12 +183,12 @@ impl Inject for Sigv4 {
 
     fn misplaced(&self, authority: &str) -> Option<Complaint> {
         let help = "list it, or one service and one region where the host is not of AWS";
-        self.scopes.of(authority).err().map(|why| (why, help.to_owned()))
+        self.scope(authority).err().map(|why| (why, help.to_owned()))
     }
 
     fn body_bytes_max(&self, head: &Parts, authority: &str) -> Option<usize> {
         let named = head.headers.contains_key(&AMZ_CONTENT_SHA256);
-        let scope = self.scopes.of(authority).ok()?;
+        let scope = self.scope(authority).ok()?;
         let reads = minting::reads_body(scope.service) || !named && !scope.is_s3();
         reads.then_some(self.body_bytes_max)
     }
@@ -179,9 +198,12 @@ impl Inject for Sigv4 {
         if !head.uri.path().starts_with('/') {
             return Err("the request's target has no path".to_owned());
         }
-        let scope = self.scopes.of(sending.authority)?;
+        let scope = self.scope(sending.authority)?;
         if let Some(mints) = &self.mints {
             minting::refuse(head, scope, sending.body, mints)?;
+        }
+        if let Some(region_set) = &self.region_set {
+            return asymmetric::sign(head, keys, scope.service, region_set, sending);
         }
         let signing = Signing::new(keys, scope, Stamp::of(sending.now));
         if presigned::stands_in(head) {
@@ -265,7 +287,7 @@ impl<'k> Signing<'k> {
 
 /// The headers that come with a signature: whatever the application put there goes.
 fn is_own(name: &HeaderName) -> bool {
-    [&AUTHORIZATION, &AMZ_DATE, &AMZ_SECURITY_TOKEN].iter().any(|own| slot::is_spelling_of(name, own))
+    [&AUTHORIZATION, &AMZ_DATE, &AMZ_SECURITY_TOKEN, &asymmetric::AMZ_REGION_SET].iter().any(|own| slot::is_spelling_of(name, own))
 }
 
 /// The headers that AWS wants signed. Others may be changed by what stands between us and the service.

@@ -29,6 +29,9 @@ mod census;
 /// How long a caller may take.
 mod pace;
 
+/// Listeners that the service manager opened.
+mod inherited;
+
 /// `CONNECT`: intercepted or blind.
 mod connect;
 
@@ -50,6 +53,7 @@ use crate::worker::Counted;
 
 pub use crate::exchange::Shared;
 use census::Census;
+pub use inherited::Inherited;
 use serve::{Door, Shut};
 use transparent::Capture;
 
@@ -125,6 +129,25 @@ pub fn open(listen: &Listen) -> io::Result<Opened> {
         }
     }
     Ok(Opened { doors, tcp: bound, captured, unix: listen.unix.clone(), overload_delay: listen.overload_delay })
+}
+
+impl Opened {
+    /// Serves these too: all workers accept from the one queue of each.
+    ///
+    /// # Errors
+    /// Where no descriptor is left.
+    pub fn join(&mut self, inherited: Inherited) -> io::Result<()> {
+        self.tcp.extend(inherited.addresses());
+        for door in &mut self.doors {
+            for listener in &inherited.tcp {
+                door.tcp.push((listener.try_clone()?, None));
+            }
+            for listener in &inherited.unix {
+                door.unix.push(listener.try_clone()?);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Opens the listeners and starts the workers.

@@ -1,5 +1,6 @@
 //! HTTP on a connection, and the ways from one to the next: each request is read at the gate and given to `exchange`.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -26,6 +27,9 @@ use crate::worker::{LocalExecutor, Pace, Serving};
 
 /// How long a connection that is refused for want of places may take to ask: it holds a descriptor.
 pub(super) const REFUSED_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a connection on which nothing came yet may still ask when the process drains: its first request may be under way.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
 
 /// The largest head, in bytes.
 const HEAD_MAX: usize = 32 * 1024;
@@ -68,7 +72,9 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
     let pace = Pace::default();
     let first = if matches!(door.shut, Some(Shut::Full)) { REFUSED_HEAD_TIMEOUT } else { pace::HEAD_TIMEOUT };
     let stream = Paced::with_first(stream, pace.clone(), Heads::Timed, first);
+    let begun = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
+        begun.set(true);
         let (line, door, closes, pace) = (line.clone(), door.clone(), closes.clone(), pace.clone());
         async move {
             let serving = pace.serving();
@@ -95,6 +101,9 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
         // What a client does to its own connection is its own affair; refusals are on record already.
         _ = connection.as_mut() => {}
         _ = closing.changed() => {
+            if !begun.get() && tokio::time::timeout(FIRST_REQUEST_GRACE, connection.as_mut()).await.is_ok() {
+                return;
+            }
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
@@ -112,7 +121,9 @@ pub(super) async fn intercepted(
     let pace = Pace::default();
     let heads = if is_h2 { Heads::Untimed } else { Heads::Timed };
     let stream = TokioIo::new(Paced::new(stream, pace.clone(), heads));
+    let begun = Cell::new(false);
     let service = service_fn(|request: Request<Incoming>| {
+        begun.set(true);
         let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
         let is_h2_head = is_h2 && request.method() == Method::HEAD;
         let asked = if line.worker.admission.refuses() { Err(overload()) } else { gate::read_bound(&line, &bound, request) };
@@ -139,6 +150,9 @@ pub(super) async fn intercepted(
         tokio::select! {
             _ = connection.as_mut() => {}
             _ = closes.changed() => {
+                if !begun.get() && tokio::time::timeout(FIRST_REQUEST_GRACE, connection.as_mut()).await.is_ok() {
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 let _ = connection.await;
             }

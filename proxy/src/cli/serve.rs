@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, anyhow};
 use keygress_policy::compile::HostPattern;
 use keygress_policy::workload::Pod;
+use sd_notify::NotifyState;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::Policy;
 use crate::accept::authority::Authority;
-use crate::accept::{self, Accepting};
+use crate::accept::{self, Accepting, Inherited};
 use crate::admin::{self, Admin};
 use crate::audit::Audit;
 use crate::caller::kubernetes::Verifier;
@@ -40,6 +41,9 @@ use crate::stream;
 use prepared::Bounds;
 
 pub use prepared::{Prepared, untouched};
+
+/// How often is looked whether the first credentials are there.
+const ADOPTED_POLL: Duration = Duration::from_millis(2);
 
 /// Arguments of `keygress serve`.
 #[derive(Debug, clap::Args)]
@@ -60,17 +64,27 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     sandbox::undumpable();
     let unix = settings.unix.clone();
     // Before there is a second thread: what is given up here is given up by all.
-    let prepared = Prepared::new(settings)?.trusted()?.confined()?;
+    let prepared = Prepared::with(settings, Inherited::take()?)?.trusted()?.confined()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let running = prepared.start()?;
         banner(&running, &unix)?;
+        running.until_adopted().await;
+        tell(&[NotifyState::Ready]);
         signals.until_asked_to_stop(&running.reloader).await;
+        tell(&[NotifyState::Stopping]);
         let ended = running.stop().await;
         tracing::info!(revoked = ended.revoked, dropped = ended.dropped, failed = ended.failed, "stopped");
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Tells the service manager, where there is one that wants to hear (sd_notify(3)).
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
 }
 
 fn banner(running: &Running, unix: &[PathBuf]) -> io::Result<()> {
@@ -108,8 +122,12 @@ impl Signals {
             tokio::select! {
                 _ = self.terminated.recv() => return,
                 _ = self.interrupted.recv() => return,
-                // The outcome is logged, counted and on record.
-                _ = self.hung_up.recv() => drop(reloader.reload().await),
+                _ = self.hung_up.recv() => {
+                    tell(&NotifyState::monotonic_usec_now().map(|now| vec![NotifyState::Reloading, now]).unwrap_or_default());
+                    // The outcome is logged, counted and on record.
+                    drop(reloader.reload().await);
+                    tell(&[NotifyState::Ready]);
+                }
             }
         }
     }
@@ -131,6 +149,7 @@ pub struct Running {
     pub reloader: Arc<Reloader>,
     accepting: Accepting,
     adopting: JoinHandle<()>,
+    adopted: Arc<AtomicBool>,
     admin: admin::Server,
     drain_grace: Duration,
 }
@@ -175,7 +194,8 @@ impl Prepared {
         let reloader = Arc::new(reloader);
         let adopted = Arc::new(AtomicBool::new(false));
         let adopting = tokio::spawn(adopt(Arc::clone(&shared), reloader.progress(), Arc::clone(&adopted)));
-        let mut admin = admin::Server::new(Admin { shared: Arc::clone(&shared), reloader: Arc::clone(&reloader), adopted });
+        let mut admin =
+            admin::Server::new(Admin { shared: Arc::clone(&shared), reloader: Arc::clone(&reloader), adopted: Arc::clone(&adopted) });
         if let Some(path) = &settings.admin_socket {
             admin.open_socket(path).context("cannot open the admin socket")?;
         }
@@ -190,6 +210,7 @@ impl Prepared {
             shared,
             accepting,
             adopting,
+            adopted,
             admin,
             drain_grace: settings.drain_grace,
         })
@@ -197,6 +218,13 @@ impl Prepared {
 }
 
 impl Running {
+    /// Waits until the credentials of the policy were asked for.
+    async fn until_adopted(&self) {
+        while !self.adopted.load(Ordering::Acquire) {
+            tokio::time::sleep(ADOPTED_POLL).await;
+        }
+    }
+
     /// Stops: no new connections, running requests within the grace, every lease revoked, the audit closed.
     pub async fn stop(self) -> Ended {
         let Self { shared, reloader, accepting, adopting, admin, drain_grace, .. } = self;

@@ -115,10 +115,12 @@ impl Flags {
         let mut tcp = first_given(self.listen, file.listen.tcp);
         let transparent = first_given(self.transparent, file.listen.transparent);
         let tproxy = first_given(self.tproxy, file.listen.tproxy);
-        if tcp.is_empty() && unix.is_empty() && transparent.is_empty() && tproxy.is_empty() {
+        let is_nowhere = [&tcp, &transparent, &tproxy].into_iter().all(Vec::is_empty) && unix.is_empty();
+        if is_nowhere && !has_inherited() {
             tcp.extend(DEFAULT_LISTEN.parse::<SocketAddr>());
         }
-        if !(self.unsafe_listen || file.unsafe_listen) {
+        let unsafe_listen = self.unsafe_listen || file.unsafe_listen;
+        if !unsafe_listen {
             [&tcp, &transparent, &tproxy].into_iter().flatten().try_for_each(loopback)?;
         }
         let policy = first_given(self.policy, file.policy);
@@ -145,6 +147,7 @@ impl Flags {
             ca_file: self.ca_file.or(file.ca.file),
             require_task: self.require_task || file.require_task,
             unsafe_same_uid: self.unsafe_same_uid || file.unsafe_same_uid,
+            unsafe_listen,
             unsafe_writable_files: self.unsafe_writable_files || file.unsafe_writable_files,
             sandbox: self.sandbox.or(file.sandbox).unwrap_or_default(),
             kubernetes: kubernetes(
@@ -157,6 +160,11 @@ impl Flags {
             pins: std::collections::HashMap::new(),
         })
     }
+}
+
+/// Whether the service manager gives us listeners (sd_listen_fds(3)).
+fn has_inherited() -> bool {
+    std::env::var("LISTEN_PID").is_ok_and(|id| id.parse() == Ok(std::process::id()))
 }
 
 fn first_given<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {

@@ -61,6 +61,8 @@ pub struct Settings {
     pub require_task: bool,
     /// Accept callers that run under the UID of keygress: they can read its memory.
     pub unsafe_same_uid: bool,
+    /// Take over listeners on addresses that are not loopback.
+    pub unsafe_listen: bool,
     /// Start although a workload could write the policy, the binary or what the policy names.
     pub unsafe_writable_files: bool,
     /// How much of the sandbox must be there: `serve` alone enters it.
@@ -107,6 +109,7 @@ impl Default for Settings {
             ca_file: None,
             require_task: false,
             unsafe_same_uid: false,
+            unsafe_listen: false,
             unsafe_writable_files: false,
             sandbox: Mode::Auto,
             kubernetes: None,

@@ -88,6 +88,9 @@ mod bad_input;
 /// What the README shows.
 mod readme;
 
+/// The units of the examples.
+mod units;
+
 /// What is on record.
 mod records;
 

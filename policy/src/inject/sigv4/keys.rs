@@ -1,11 +1,12 @@
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::super::rendered;
+use super::asymmetric::Asymmetric;
 use super::stamp::Stamp;
 use crate::material::{Material, Secret};
 
@@ -19,6 +20,7 @@ pub(crate) struct Keys {
     /// As the header that carries it.
     pub(super) session_token: Option<HeaderValue>,
     derived: RwLock<Vec<Arc<SigningKey>>>,
+    asymmetric: OnceLock<Option<Asymmetric>>,
 }
 
 /// What signs for one day, region and service.
@@ -62,7 +64,14 @@ impl Keys {
             secret_access_key: Secret::new(secret_access_key.expose().to_vec()),
             session_token: session_token.transpose()?,
             derived: RwLock::default(),
+            asymmetric: OnceLock::new(),
         })
+    }
+
+    /// The key that signs for several regions: derived once, then kept.
+    pub(super) fn asymmetric(&self) -> Result<&Asymmetric, String> {
+        let derived = self.asymmetric.get_or_init(|| Asymmetric::derive(&self.access_key_id, self.secret_access_key.expose()));
+        derived.as_ref().ok_or_else(|| "no key for several regions comes of these AWS keys".to_owned())
     }
 
     /// The key of this day, region and service: derived once, then kept.

@@ -4,7 +4,7 @@ use super::super::Complaint;
 const SUFFIXES: [&str; 5] = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".on.aws"];
 
 /// Names that services have in hosts, and the names that they sign under.
-const ALIASES: [(&str, &str); 14] = [
+const ALIASES: [(&str, &str); 15] = [
     ("bedrock-agent", "bedrock"),
     ("bedrock-agent-runtime", "bedrock"),
     ("bedrock-runtime", "bedrock"),
@@ -18,6 +18,7 @@ const ALIASES: [(&str, &str); 14] = [
     ("s3-accesspoint", "s3"),
     ("s3-control", "s3"),
     ("s3-external-1", "s3"),
+    ("s3-global", "s3"),
     ("transcribestreaming", "transcribe"),
 ];
 
@@ -52,13 +53,28 @@ impl Scope<'_> {
 
 impl Scopes {
     pub(super) fn compile(services: &[String], regions: &[String]) -> Result<Self, Complaint> {
-        let plain =
-            |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let scopes = Self::of_names(services, regions)?;
+        match regions.iter().find(|region| region.contains('*')) {
+            Some(set) => Err((format!("`{set}` is not a name for `regions`"), "name each region, or say `asymmetric: true`".to_owned())),
+            None => Ok(scopes),
+        }
+    }
+
+    /// The regions may be sets here: `*`, or `us-*`.
+    pub(super) fn of_sets(services: &[String], regions: &[String]) -> Result<Self, Complaint> {
+        Self::of_names(services, regions)
+    }
+
+    fn of_names(services: &[String], regions: &[String]) -> Result<Self, Complaint> {
+        let plain = |text: &String| {
+            let name = text.strip_suffix('*').unwrap_or(text);
+            !text.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
         for (key, list, example) in [("services", services, "[s3]"), ("regions", regions, "[eu-west-1]")] {
             if list.is_empty() {
                 return Err((format!("`{key}` lists nothing"), format!("list what may be signed for, such as `{key}: {example}`")));
             }
-            if let Some(wrong) = list.iter().find(|text| !plain(text)) {
+            if let Some(wrong) = list.iter().find(|text| !plain(text) || key == "services" && text.contains('*')) {
                 return Err((format!("`{wrong}` is not a name for `{key}`"), format!("use AWS's own names, such as `{key}: {example}`")));
             }
         }
@@ -82,15 +98,35 @@ impl Scopes {
             }
             (_, None) => return Err(format!("`{authority}` names no region of AWS, and `regions` lists several")),
         };
-        let service = match (self.services.as_slice(), &endpoint) {
+        Ok(Scope { region, service: self.service_of(authority, endpoint.as_ref())? })
+    }
+
+    /// The service of a request that is signed for all the regions of the set, which must hold that of the host, where it names one.
+    pub(super) fn service(&self, authority: &str) -> Result<&str, String> {
+        let endpoint = endpoint(host(authority));
+        let holds = |region: &str| {
+            self.regions.iter().any(|listed| listed.strip_suffix('*').map_or(listed == region, |prefix| region.starts_with(prefix)))
+        };
+        if let Some(region) = endpoint.as_ref().and_then(|endpoint| endpoint.region).filter(|region| !holds(region)) {
+            return Err(format!("`{authority}` is in `{region}`, which `regions` does not list"));
+        }
+        self.service_of(authority, endpoint.as_ref())
+    }
+
+    /// The regions as AWS writes a set of them.
+    pub(super) fn region_set(&self) -> String {
+        self.regions.join(",")
+    }
+
+    fn service_of(&self, authority: &str, endpoint: Option<&Endpoint<'_>>) -> Result<&str, String> {
+        Ok(match (self.services.as_slice(), endpoint) {
             ([only], _) => only,
             (list, Some(Endpoint { service, .. })) => list
                 .iter()
                 .find(|listed| listed == service)
                 .ok_or_else(|| format!("`{authority}` is of `{service}`, which `services` does not list"))?,
             (_, None) => return Err(format!("`{authority}` names no service of AWS, and `services` lists several")),
-        };
-        Ok(Scope { region, service })
+        })
     }
 }
 

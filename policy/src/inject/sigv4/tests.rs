@@ -244,3 +244,32 @@ fn an_action_that_answers_with_a_credential_is_refused_unless_the_policy_names_i
     let sts = injection("sigv4: { services: [sts], regions: [eu-west-1] }");
     assert!(sts.body_bytes_max(&head("/", &[("x-amz-content-sha256", EMPTY)]), "sts.test").is_some(), "what it asks is read in any case");
 }
+
+#[test]
+fn a_request_is_signed_for_all_regions_at_once_and_no_stale_signature_passes() {
+    let injection = injection("sigv4: { services: [s3], regions: ['us-*', eu-west-1], asymmetric: true }");
+    let host = "alias.mrap.accesspoint.s3-global.amazonaws.com";
+    assert_eq!(injection.misplaced(host), None);
+    assert_eq!(injection.misplaced("acme.s3.us-east-2.amazonaws.com"), None);
+    assert!(injection.misplaced("acme.s3.eu-west-2.amazonaws.com").unwrap().0.contains("`eu-west-2`"));
+    let rendered = injection.render(&aws_keys(Some("token"))).unwrap();
+    let mut signed = head("/key", &[("authorization", "AWS4-HMAC-SHA256 mine"), ("x-amz-region-set", "*"), ("X_Amz_Region_Set", "*")]);
+    let mut sending = sending(Some(b""));
+    sending.authority = host;
+    injection.act(&mut signed, &rendered, &sending).unwrap();
+    assert_eq!(signed.headers.get_all("x-amz-region-set").iter().collect::<Vec<_>>(), ["us-*,eu-west-1"]);
+    assert!(!signed.headers.contains_key("x_amz_region_set"));
+    let authorization = signed.headers["authorization"].to_str().unwrap();
+    let expected = "AWS4-ECDSA-P256-SHA256 Credential=AKIDEXAMPLE/20261124/s3/aws4_request, \
+                    SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-region-set;x-amz-security-token, Signature=30";
+    assert!(authorization.starts_with(expected), "{authorization}");
+    for (uri, headers) in [
+        ("/key?X-Amz-Signature=1&X-Amz-Credential=2", &[][..]),
+        ("/key", &[("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")]),
+        ("/key", &[("x-amz-content-sha256", "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD")]),
+    ] {
+        assert!(injection.act(&mut head(uri, headers), &rendered, &sending).is_err(), "{uri} {headers:?}");
+    }
+    assert!(complaint("sigv4: { services: [s3], regions: ['*'] }").1.contains("asymmetric"));
+    assert!(complaint("sigv4: { services: ['*'], regions: ['*'], asymmetric: true }").0.contains("`services`"));
+}

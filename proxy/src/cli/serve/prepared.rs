@@ -1,12 +1,12 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use keygress_policy::problem::{self, Colour, SourceFile};
 
 use crate::Policy;
 use crate::accept::transparent::Capture;
-use crate::accept::{self, Listen, Opened};
+use crate::accept::{self, Inherited, Listen, Opened};
 use crate::audit::Sink;
 use crate::config::Settings;
 use crate::credentials::Programs;
@@ -25,11 +25,23 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Reads and compiles the policy, and opens the TCP listeners.
+    /// Reads and compiles the policy, and opens the listeners.
     ///
     /// # Errors
     /// Every problem of the policy; a listener that cannot be opened.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        Self::with(settings, Inherited::default())
+    }
+
+    /// The same, with these listeners beside those of the settings.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`]; one of them on an address that is not loopback.
+    pub fn with(settings: Settings, mut inherited: Inherited) -> anyhow::Result<Self> {
+        let wide = inherited.addresses().into_iter().find(|address| !address.ip().is_loopback() && !settings.unsafe_listen);
+        if let Some(address) = wide {
+            bail!("the inherited listener `{address}` is not on loopback: whoever reaches it would be a caller; or say `--unsafe-listen`");
+        }
         memory::install();
         let files = reload::read(&settings.policy)?;
         let policy = compile(&files)?;
@@ -37,9 +49,14 @@ impl Prepared {
         let captured = redirected.chain(settings.tproxy.iter().map(|address| (*address, Capture::Tproxy))).collect();
         let (tcp, unix) = (settings.tcp.clone(), settings.unix.clone());
         let listen = Listen { tcp, captured, unix, workers: settings.workers, overload_delay: settings.overload_delay, task: None };
-        let opened = accept::open(&listen).context("cannot listen for callers")?;
-        let metrics = settings.metrics.map(|address| TcpListener::bind(address).with_context(|| format!("cannot listen on `{address}`")));
-        Ok(Self { settings, files, policy, opened, metrics: metrics.transpose()?, bounds: Bounds::default(), measures: Vec::new() })
+        let mut opened = accept::open(&listen).context("cannot listen for callers")?;
+        let metrics = match (inherited.metrics.take(), settings.metrics) {
+            (Some(inherited), _) => Some(inherited),
+            (None, Some(address)) => Some(TcpListener::bind(address).with_context(|| format!("cannot listen on `{address}`"))?),
+            (None, None) => None,
+        };
+        opened.join(inherited).context("cannot take the listeners over")?;
+        Ok(Self { settings, files, policy, opened, metrics, bounds: Bounds::default(), measures: Vec::new() })
     }
 
     /// Refuses what a workload could change: the binary, the policy, what it names, where the CA is written.
