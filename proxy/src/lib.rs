@@ -39,7 +39,7 @@ pub mod audit;
 /// One thread, one runtime: what hyper spawns stays on it.
 pub mod worker;
 
-/// A TCP stream that writes small pieces in one go.
+/// TCP: how the process dials, and a stream that writes small pieces in one go.
 pub mod stream;
 
 /// What SDKs are given that ask for their own credentials.

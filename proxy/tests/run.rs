@@ -52,6 +52,7 @@ fn every_runtime_is_told_of_the_ca_and_the_files_go_away() {
         assert_eq!(&environment[name], bundle, "{name}");
     }
     assert!(environment["NODE_EXTRA_CA_CERTS"].ends_with("/ca.pem"));
+    assert!(environment["JAVA_TOOL_OPTIONS"].contains(&bundle.replace("bundle.pem", "trust.jks")));
     assert!(!Path::new(bundle).exists() && !Path::new(bundle).parent().unwrap().exists());
     let output = output(&["sh", "-c", r#"grep -c BEGIN "$NODE_EXTRA_CA_CERTS"; stat -c %a "$(dirname "$SSL_CERT_FILE")""#]);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "1\n700\n");

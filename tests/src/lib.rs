@@ -15,6 +15,9 @@ pub mod servers;
 /// Real clients: a program with the environment that a user would give it, and what it printed.
 pub mod client;
 
+/// A test in a network namespace of its own.
+pub mod alone;
+
 /// A child process that ends with its handle, and its lines.
 pub mod process;
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// Programs, with the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 18] = [
     ("cc", "gcc"),
     ("curl", "curl"),
     ("git", "git"),
@@ -19,6 +19,13 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("systemd-analyze", "systemd"),
     ("redis-server", "redis-server"),
     ("valgrind", "valgrind"),
+    ("java", "default-jdk-headless"),
+    ("keytool", "default-jdk-headless"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("mount", "mount"),
 ];
 
 /// The oldest Node that the token issuer runs on.

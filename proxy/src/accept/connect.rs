@@ -1,7 +1,9 @@
 //! `CONNECT`: intercepted where a rule has a credential, a method or a path; blind where the policy passes the host alone.
 
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -10,19 +12,20 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use keygress_policy::destination::Host;
 use rustls::server::Acceptor;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::gate;
 use super::serve::{self, Bound, Closes, Door};
+use super::transparent::Replay;
 use crate::body::Body;
 use crate::exchange::{Line, Opened, Way, exchange, open};
 use crate::refusal::{Code, Refusal};
 use crate::stops::Tie;
 
 /// How long a caller may take for its TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first byte of every ClientHello: a record of the handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
@@ -41,26 +44,29 @@ pub(super) async fn answer(line: Rc<Line>, door: Door, mut request: Request<Inco
         let Ok(upgraded) = upgrade.await else { return };
         let _counted = line.counted();
         match (opened, bound) {
-            (Opened::Tunnel(upstream, tie), _) => tunnel(upgraded, upstream, &tie).await,
-            (Opened::Intercept, Some(bound)) => intercept(&line, bound, upgraded, closes).await,
+            (Opened::Tunnel(upstream, tie), _) => tunnel(TokioIo::new(upgraded), upstream, &tie).await,
+            (Opened::Intercept, Some(bound)) => {
+                let inner = Line::new(line.worker.clone(), Way::Intercept, line.proven.clone());
+                let inner = Rc::new(inner.counting(line.counted()));
+                intercept(inner, bound, Beneath::Upgraded(TokioIo::new(upgraded)), closes).await;
+            }
             (Opened::Intercept, None) => {}
         }
     });
     Response::new(Body::Empty)
 }
 
-async fn tunnel(caller: Upgraded, mut upstream: TcpStream, tie: &Tie) {
-    let mut caller = TokioIo::new(caller);
+/// Carries bytes both ways until either side ends, or a stop ends both.
+pub(super) async fn tunnel(mut caller: impl AsyncRead + AsyncWrite + Unpin, mut upstream: TcpStream, tie: &Tie) {
     // Either side may break off, or a stop may end it: that ends both, and there is nobody left to tell.
     let _ = tie.unless_cut(pin!(tokio::io::copy_bidirectional(&mut caller, &mut upstream))).await;
 }
 
-async fn intercept(outer: &Rc<Line>, bound: Bound, caller: Upgraded, closes: Closes) {
-    let line = Line::new(outer.worker.clone(), Way::Intercept, outer.proven.clone());
-    let line = Rc::new(line.counting(outer.counted()));
+/// Proves the host to the caller with a leaf of ours, and serves what it asks inside.
+pub(super) async fn intercept(line: Rc<Line>, bound: Bound, caller: Beneath, closes: Closes) {
     let handshake = async {
         // Anything but a ClientHello ends here: what is no TLS with its first byte, which would else wait for a record to be whole.
-        let mut caller = TokioIo::new(caller);
+        let mut caller = caller;
         let first = caller.read_u8().await.ok()?;
         if first != HANDSHAKE {
             let refusal = Refusal::new(Code::BadRequest, "what follows the CONNECT is not TLS");
@@ -71,7 +77,7 @@ async fn intercept(outer: &Rc<Line>, bound: Bound, caller: Upgraded, closes: Clo
         acceptor.read_tls(&mut [first].as_slice()).ok()?;
         let start = LazyConfigAcceptor::new(acceptor, caller).await.ok()?;
         if !names(&bound.host, start.client_hello().server_name()) {
-            let refusal = Refusal::new(Code::Misdirected, "the TLS server name is not the host that CONNECT named");
+            let refusal = Refusal::new(Code::Misdirected, "the TLS server name is not the host that the connection was opened for");
             let _on_record = exchange(&line, Err(refusal)).await;
             return None;
         }
@@ -96,5 +102,59 @@ fn names(host: &Host, server_name: Option<&str>) -> bool {
         (_, None) => true,
         (Host::Name(name), Some(asked)) => name.eq_ignore_ascii_case(asked),
         (Host::Ip(_), Some(_)) => false,
+    }
+}
+
+/// What an intercepted connection runs over. One type for both, so that what serves them is built once.
+pub(super) enum Beneath {
+    /// A `CONNECT`.
+    Upgraded(TokioIo<Upgraded>),
+    /// A captured connection.
+    Captured(Replay),
+}
+
+impl AsyncRead for Beneath {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Upgraded(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Captured(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Beneath {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Upgraded(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Captured(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Upgraded(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Captured(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Upgraded(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Captured(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Upgraded(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Captured(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Upgraded(stream) => stream.is_write_vectored(),
+            Self::Captured(stream) => stream.is_write_vectored(),
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! hyper lets through more than one host, codings it did not decode, ports it cannot hold; here is where that ends.
 //! What the caller wrote may only *select* among the policy's destinations, and everything it wrote must agree.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -17,16 +18,23 @@ use crate::exchange::{Asked, AskedConnect, Line};
 use crate::refusal::{Code, Refusal};
 use crate::reload::Snapshot;
 
-/// Reads a request on a plain listener: absolute-form, or origin-form for a base-URL route.
+/// Reads a request on a plain listener: absolute-form, or origin-form for a base-URL route; or on a captured connection, in either form.
 ///
 /// # Errors
 /// The refusal of whatever is unproven, malformed or ambiguous.
 pub(super) fn read(line: &Line, door: Door, request: Request<Incoming>) -> Result<Asked, Refusal> {
     let (mut head, body) = request.into_parts();
+    let captured = door.captured;
     let task = prove(line, door, &head.headers)?;
     sound(&head)?;
     let snapshot = line.shared().live.load();
     let host_field = single_host(&head)?;
+    if let Some(original) = captured {
+        let (host, port) = where_dialled(&head, host_field, original)?;
+        head.uri = Uri::from(head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+        let (scheme, port) = raised(&snapshot, Scheme::Http, &host, port);
+        return Ok(Asked { snapshot, task, scheme, host, port, head, body });
+    }
     let (scheme, host, port) = match (head.uri.scheme_str(), head.uri.authority()) {
         (Some(scheme), Some(authority)) => {
             let scheme = carried(scheme)?;
@@ -84,7 +92,11 @@ pub(super) fn read_bound(line: &Line, bound: &Bound, request: Request<Incoming>)
 /// # Errors
 /// As [`read`].
 pub(super) fn read_connect(line: &Line, door: Door, request: &Request<Incoming>) -> Result<AskedConnect, Refusal> {
+    let is_captured = door.captured.is_some();
     let task = prove(line, door, request.headers())?;
+    if is_captured {
+        return Err(Refusal::new(Code::Misdirected, "a captured connection goes to its destination, not to a proxy: CONNECT is refused"));
+    }
     let authority = request.uri().authority().ok_or_else(|| bad("CONNECT names no authority"))?;
     let (host, port) = parse(authority.as_str())?;
     let port = port.ok_or_else(|| bad("CONNECT names no port"))?;
@@ -101,6 +113,33 @@ pub(super) fn read_connect(line: &Line, door: Door, request: &Request<Incoming>)
         _ => return Err(bad("there is more than one Host field")),
     }
     Ok(AskedConnect { snapshot: line.shared().live.load(), task, host, port })
+}
+
+/// What is to be known of a captured connection before its first byte is understood: the policy, and the task to which it belongs.
+///
+/// # Errors
+/// The refusal of whatever is unproven.
+pub(super) fn read_captured(line: &Line, door: &Door) -> Result<(Arc<Snapshot>, Option<Arc<RunningTask>>), Refusal> {
+    let task = prove(line, door.clone(), &HeaderMap::new())?;
+    Ok((line.shared().live.load(), task))
+}
+
+/// The host and port that a plain request on a captured connection names: the connection must have been dialled to this port, and to this
+/// address where it names one.
+fn where_dialled(head: &Parts, host_field: &str, original: SocketAddr) -> Result<(Host, u16), Refusal> {
+    let named = parse(host_field)?;
+    if let Some(authority) = head.uri.authority() {
+        if head.uri.scheme_str() != Some("http") {
+            return Err(bad("the request target on a plain connection is not an http URL"));
+        }
+        agree(&named, &parse(authority.as_str())?, Scheme::Http)?;
+    }
+    let (host, port) = (named.0, named.1.unwrap_or(Scheme::Http.default_port()));
+    let is_elsewhere = matches!(&host, Host::Ip(ip) if *ip != original.ip());
+    if port != original.port() || is_elsewhere {
+        return Err(Refusal::new(Code::Misdirected, "the request names another destination than the connection was dialled to"));
+    }
+    Ok((host, port))
 }
 
 /// Who asks for a route of our own: the same proof, and no web page.
@@ -122,6 +161,9 @@ fn prove(line: &Line, door: Door, headers: &HeaderMap) -> Result<Option<Arc<Runn
             Err(Refusal::new(Code::Full, "no more connections are taken from this caller now").retry_after(Some(1)))
         }
         Door { shut: Some(Shut::Unproven(unproven)), .. } => Err(refused(unproven)),
+        Door { shut: Some(Shut::Direct), .. } => {
+            Err(Refusal::new(Code::Misdirected, "this listener takes captured connections, and this one was dialled to it"))
+        }
         Door { task: Some(task), .. } => Ok(Some(task)),
         Door { .. } => line.shared().callers.task(headers).map_err(refused),
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use keygress_policy::workload::Caller;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
@@ -35,6 +35,9 @@ mod inherited;
 /// `CONNECT`: intercepted or blind.
 mod connect;
 
+/// Connections that the kernel brought here.
+pub mod transparent;
+
 /// The local certificate authority that mints leaves for interception.
 pub mod authority;
 
@@ -52,6 +55,7 @@ pub use crate::exchange::Shared;
 use census::Census;
 pub use inherited::Inherited;
 use serve::{Door, Shut};
+use transparent::Capture;
 
 /// How long accepting rests when the process has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -61,6 +65,8 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 pub struct Listen {
     /// TCP addresses; port 0 takes a free one.
     pub tcp: Vec<SocketAddr>,
+    /// TCP addresses for captured connections, and how the kernel brings them.
+    pub captured: Vec<(SocketAddr, Capture)>,
     /// Unix socket paths; what is reachable is decided by the folder's mode.
     pub unix: Vec<PathBuf>,
     /// Worker threads, one runtime each; at least one.
@@ -75,14 +81,17 @@ pub struct Listen {
 pub struct Accepting {
     /// The bound TCP addresses, in the order asked for.
     pub tcp: Vec<SocketAddr>,
+    /// The bound addresses for captured connections, in the order asked for.
+    pub captured: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
     closing: watch::Sender<Option<Instant>>,
     workers: Vec<JoinHandle<()>>,
 }
 
 /// The listeners of one worker.
+#[derive(Default)]
 struct Doors {
-    tcp: Vec<std::net::TcpListener>,
+    tcp: Vec<(std::net::TcpListener, Option<Capture>)>,
     unix: Vec<std::os::unix::net::UnixListener>,
 }
 
@@ -90,6 +99,7 @@ struct Doors {
 pub struct Opened {
     doors: Vec<Doors>,
     tcp: Vec<SocketAddr>,
+    captured: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
     overload_delay: Duration,
 }
@@ -100,24 +110,25 @@ pub struct Opened {
 /// Where an address cannot be bound.
 pub fn open(listen: &Listen) -> io::Result<Opened> {
     let count = listen.workers.max(1);
-    let mut doors: Vec<Doors> = (0..count).map(|_| Doors { tcp: Vec::new(), unix: Vec::new() }).collect();
-    let mut bound = Vec::new();
-    for asked in &listen.tcp {
-        let mut address = *asked;
+    let mut doors: Vec<Doors> = (0..count).map(|_| Doors::default()).collect();
+    let mut open = |asked: SocketAddr, capture| {
+        let mut address = asked;
         for door in &mut doors {
-            let listener = bind_tcp(address)?;
+            let listener = bind_tcp(address, capture)?;
             address = listener.local_addr()?;
-            door.tcp.push(listener);
+            door.tcp.push((listener, capture));
         }
-        bound.push(address);
-    }
+        io::Result::Ok(address)
+    };
+    let bound = listen.tcp.iter().map(|asked| open(*asked, None)).collect::<io::Result<_>>()?;
+    let captured = listen.captured.iter().map(|(asked, capture)| open(*asked, Some(*capture))).collect::<io::Result<_>>()?;
     for path in &listen.unix {
         let listener = bind_unix(path)?;
         for door in &mut doors {
             door.unix.push(listener.try_clone()?);
         }
     }
-    Ok(Opened { doors, tcp: bound, unix: listen.unix.clone(), overload_delay: listen.overload_delay })
+    Ok(Opened { doors, tcp: bound, captured, unix: listen.unix.clone(), overload_delay: listen.overload_delay })
 }
 
 impl Opened {
@@ -129,7 +140,7 @@ impl Opened {
         self.tcp.extend(inherited.addresses());
         for door in &mut self.doors {
             for listener in &inherited.tcp {
-                door.tcp.push(listener.try_clone()?);
+                door.tcp.push((listener.try_clone()?, None));
             }
             for listener in &inherited.unix {
                 door.unix.push(listener.try_clone()?);
@@ -152,8 +163,8 @@ pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
 /// # Errors
 /// Where a thread cannot be started.
 pub fn begin(shared: &Arc<Shared>, opened: Opened, task: Option<Arc<RunningTask>>) -> io::Result<Accepting> {
-    let Opened { doors, tcp, unix, overload_delay } = opened;
-    tcp.iter().for_each(|address| shared.connector.is_own(*address));
+    let Opened { doors, tcp, captured, unix, overload_delay } = opened;
+    tcp.iter().chain(&captured).for_each(|address| shared.connector.is_own(*address));
     let (closing, closes) = watch::channel(None);
     let workers = doors
         .into_iter()
@@ -163,7 +174,7 @@ pub fn begin(shared: &Arc<Shared>, opened: Opened, task: Option<Arc<RunningTask>
             std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task, overload_delay))
         })
         .collect::<io::Result<_>>()?;
-    Ok(Accepting { tcp, unix, closing, workers })
+    Ok(Accepting { tcp, captured, unix, closing, workers })
 }
 
 impl Accepting {
@@ -181,11 +192,15 @@ impl Accepting {
 }
 
 /// One listener per worker on the same address: the kernel spreads connections, and no accept lock is shared.
-fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind_tcp(address: SocketAddr, capture: Option<Capture>) -> io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    if capture == Some(Capture::Tproxy) {
+        // It holds for IPv6 sockets too.
+        socket.set_ip_transparent_v4(true).map_err(|error| io::Error::new(error.kind(), format!("TPROXY needs CAP_NET_ADMIN: {error}")))?;
+    }
     socket.bind(&address.into())?;
     socket.listen(1024)?;
     Ok(socket.into())
@@ -222,9 +237,9 @@ fn work(
         let worker = Rc::new(Worker { shared, pool: Pool::default(), ties: Rc::default(), admission });
         tokio::task::spawn_local(Rc::clone(&worker).keep_reviewing());
         let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
-        for listener in doors.tcp {
+        for (listener, capture) in doors.tcp {
             match TcpListener::from_std(listener) {
-                Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener))),
+                Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener, capture))),
                 Err(error) => tracing::error!(%error, "a listener could not be opened"),
             }
         }
@@ -278,7 +293,7 @@ impl Entrance {
     /// Proves whose connection it is, and gives it a place. One that is refused is still told so, as an answer to its request.
     ///
     /// `None` where there are too many of those too: it is closed, and counted.
-    fn admit(&self, peer: &Peer<'_>) -> Option<Admitted> {
+    fn admit(&self, peer: &Peer<'_>, way: Way) -> Option<Admitted> {
         let proven = self.worker.shared.callers.connection(peer, self.task.is_some());
         let (caller, shut) = match proven {
             Ok(caller) => (caller, None),
@@ -295,8 +310,8 @@ impl Entrance {
             },
         };
         let counted = Counted::new(&self.worker.shared.metrics, place);
-        let line = Rc::new(Line::new(self.worker.clone(), Way::Forward, caller).counting(Some(counted)));
-        Some(Admitted { line, door: Door { task: self.task.clone(), shut } })
+        let line = Rc::new(Line::new(self.worker.clone(), way, caller).counting(Some(counted)));
+        Some(Admitted { line, door: Door { task: self.task.clone(), shut, captured: None } })
     }
 }
 
@@ -306,7 +321,7 @@ struct Admitted {
     door: Door,
 }
 
-async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
+async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener, capture: Option<Capture>) {
     let mut closes = entrance.closes.clone();
     loop {
         tokio::select! {
@@ -314,8 +329,13 @@ async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener) {
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
                     let Ok(local) = stream.local_addr() else { continue };
-                    if let Some(admitted) = entrance.admit(&Peer::Tcp { peer, local }) {
-                        spawn(entrance.clone(), admitted, Tcp(stream));
+                    match capture {
+                        None => {
+                            if let Some(admitted) = entrance.admit(&Peer::Tcp { peer, local }, Way::Forward) {
+                                spawn(entrance.clone(), admitted, Tcp(stream));
+                            }
+                        }
+                        Some(capture) => take_captured(&entrance, stream, (peer, local), listener.local_addr().ok(), capture),
                     }
                     entrance.pace().await;
                 }
@@ -332,7 +352,7 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    if let Some(admitted) = entrance.admit(&Peer::Unix(&stream)) {
+                    if let Some(admitted) = entrance.admit(&Peer::Unix(&stream), Way::Forward) {
                         spawn(entrance.clone(), admitted, stream);
                     }
                     entrance.pace().await;
@@ -349,6 +369,26 @@ fn spawn(entrance: Rc<Entrance>, admitted: Admitted, stream: impl AsyncRead + As
     tokio::task::spawn_local(async move {
         serve::plain(line, door, stream, entrance.closes.clone()).await;
     });
+}
+
+/// A captured connection; one that was dialled to the listener itself is refused, since it would lead back here.
+fn take_captured(
+    entrance: &Rc<Entrance>,
+    stream: TcpStream,
+    (peer, local): (SocketAddr, SocketAddr),
+    listener: Option<SocketAddr>,
+    capture: Capture,
+) {
+    let original = listener.and_then(|listener| transparent::original(&stream, capture, listener));
+    let known = original.map_or(Peer::Tcp { peer, local }, |original| Peer::Captured { peer, original });
+    let Some(Admitted { line, mut door }) = entrance.admit(&known, Way::Transparent) else { return };
+    let original = original.unwrap_or_else(|| {
+        door.shut = Some(Shut::Direct);
+        local
+    });
+    door.captured = Some(original);
+    let closes = entrance.closes.clone();
+    tokio::task::spawn_local(transparent::serve(line, door, original, stream, closes));
 }
 
 /// Without descriptors accepting again at once would spin; a connection that broke off before it was accepted is nothing.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::refusal::{Code, Refusal};
 use crate::worker::{LocalExecutor, Pace, Serving};
 
 /// How long a connection that is refused for want of places may take to ask: it holds a descriptor.
-const REFUSED_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const REFUSED_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a connection on which nothing came yet may still ask when the process drains: its first request may be under way.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
@@ -51,6 +52,8 @@ pub(super) struct Door {
     pub(super) task: Option<Arc<RunningTask>>,
     /// Why whatever comes is refused.
     pub(super) shut: Option<Shut>,
+    /// Where a captured connection was dialled to.
+    pub(super) captured: Option<SocketAddr>,
 }
 
 /// Why nothing that comes on a connection is carried.
@@ -60,6 +63,8 @@ pub(super) enum Shut {
     Unproven(Unproven),
     /// The caller, or the worker, holds all the connections it may.
     Full,
+    /// It was dialled to a listener for captured connections.
+    Direct,
 }
 
 /// A plain listener: absolute-form, CONNECT and routes.

@@ -35,7 +35,8 @@ enum Wanted<'r> {
 
 /// The answer, where the request is for a reserved route.
 pub(super) fn answer(line: &Line, door: &Door, request: &Request<Incoming>) -> Option<Result<Response<Body>, Refusal>> {
-    let wanted = wanted(request.uri(), request.headers()).filter(|_| is_ours(line, request.uri()))?;
+    // What was captured is for its destination, not for us.
+    let wanted = wanted(request.uri(), request.headers()).filter(|_| door.captured.is_none() && is_ours(line, request.uri()))?;
     Some(admitted(line, door, request, &wanted))
 }
 

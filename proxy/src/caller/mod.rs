@@ -41,6 +41,13 @@ pub enum Peer<'s> {
         /// Our end.
         local: SocketAddr,
     },
+    /// A captured TCP connection: their address, and where they dialled to.
+    Captured {
+        /// The caller's end.
+        peer: SocketAddr,
+        /// Where the caller dialled to: its own kernel knows the connection by this.
+        original: SocketAddr,
+    },
     /// A Unix socket.
     Unix(&'s tokio::net::UnixStream),
 }
@@ -127,11 +134,12 @@ impl Callers {
         let process = match peer {
             Peer::Unix(stream) => process::of_unix(stream, &self.0.users),
             Peer::Tcp { peer, local } => self.0.owners.of_tcp(*peer, *local, &self.0.users),
+            Peer::Captured { peer, original } => self.0.owners.of_captured(*peer, *original, &self.0.users),
         };
         let proven_by_task = task_bound || proofs.require_task;
         let own = process.as_ref().is_some_and(|process| is_our_own(process.uid));
         match &process {
-            None | Some(_) if task_bound && !own && matches!(peer, Peer::Tcp { .. }) => Err(Unproven::OtherUid),
+            None | Some(_) if task_bound && !own && !matches!(peer, Peer::Unix(_)) => Err(Unproven::OtherUid),
             None if !proven_by_task => Err(Unproven::NoOwner),
             Some(_) if own && !proven_by_task && !proofs.unsafe_same_uid => Err(Unproven::SameUid),
             None | Some(_) => {

@@ -52,7 +52,16 @@ impl SocketOwners {
         if !peer.ip().is_loopback() && peer.ip() != local.ip() {
             return None;
         }
-        let owner = owner(peer, local).ok()??;
+        self.between(peer, local, users)
+    }
+
+    /// The owner of a captured connection: in its own eyes it leads to `original`, and no other machine's connection is in this table.
+    pub(super) fn of_captured(&self, peer: SocketAddr, original: SocketAddr, users: &Users) -> Option<Process> {
+        self.between(canonical(peer), canonical(original), users)
+    }
+
+    fn between(&self, source: SocketAddr, destination: SocketAddr, users: &Users) -> Option<Process> {
+        let owner = owner(source, destination).ok()??;
         let user = users.name(owner.uid);
         let mut process = Process { uid: owner.uid, gid: None, pid: None, user, unit: None, container: None, executable: None };
         if let Some(pinned) = self.holder(&owner) {

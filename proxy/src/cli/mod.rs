@@ -22,6 +22,9 @@ pub mod health;
 /// `keygress run`: a proxy that lives as long as one command.
 pub mod run;
 
+/// `keygress net`: rules that bring connections to a transparent listener.
+pub mod net;
+
 /// `keygress check`: every problem of a policy.
 pub mod check;
 
@@ -75,6 +78,8 @@ enum Command {
     Health(health::Args),
     /// Run one command behind a proxy of its own; what was issued for it is revoked when it ends.
     Run(run::Args),
+    /// Make nftables rules that bring connections to a transparent listener.
+    Net(net::Args),
     /// Check a policy: every problem, each with its place and remedy.
     Check(check::Args),
     /// Run the policy's own tests.
@@ -118,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(*args),
         Command::Health(args) => health::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Net(args) => net::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),

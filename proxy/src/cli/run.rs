@@ -9,6 +9,9 @@ mod environment;
 /// Variables by which SDKs find stand-ins.
 mod comfort;
 
+/// What Java needs in place of PEM files and proxy variables.
+mod java;
+
 /// Signals, passed through.
 mod signals;
 
@@ -116,7 +119,7 @@ async fn wrap(args: &Args) -> anyhow::Result<ExitCode> {
     let environment = Environment::new(&Given {
         task: &id,
         proxy_url: &Zeroizing::new(format!("http://task:{}@{address}", token.as_str())),
-        routes_url: &format!("http://{}", routes.tcp.first().context("no listener")?),
+        routes: *routes.tcp.first().context("no listener")?,
         placeholders: &placeholders,
         bundle: &bundle,
         policy: &policy.policy,

@@ -39,6 +39,7 @@ use crate::reload::{self, Live, Progress, Reloader, Sources};
 use crate::sandbox::{self, State};
 use crate::state::{Found, Key, Ledger, Place, Stopped};
 use crate::stops::Stops;
+use crate::stream;
 use prepared::Bounds;
 
 pub use prepared::{Prepared, untouched};
@@ -93,10 +94,11 @@ fn banner(running: &Running, unix: &[PathBuf]) -> io::Result<()> {
     let listening: Vec<_> = tcp.chain(unix.iter().map(|path| path.display().to_string())).collect();
     let policy = &running.shared.live.load().policy;
     let (rules, credentials) = (policy.rules().len(), policy.credentials().len());
+    let captured = running.captured.iter().map(|address| format!(", captures on {address}")).collect::<String>();
     let metrics = running.metrics.map(|address| format!(", metrics on {address}")).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
     let listening = listening.join(", ");
-    writeln!(anstream::stderr(), "keygress {version} listens on {listening}{metrics}: {rules} rules, {credentials} credentials")
+    writeln!(anstream::stderr(), "keygress {version} listens on {listening}{captured}{metrics}: {rules} rules, {credentials} credentials")
 }
 
 /// The signals that `serve` answers. From [`Signals::listen`] on they no longer end the process by themselves.
@@ -137,6 +139,8 @@ impl Signals {
 pub struct Running {
     /// The bound TCP addresses for callers, in the order asked for.
     pub tcp: Vec<SocketAddr>,
+    /// The bound TCP addresses for captured connections: those of `REDIRECT`, then those of `TPROXY`.
+    pub captured: Vec<SocketAddr>,
     /// The bound TCP address of health and metrics.
     pub metrics: Option<SocketAddr>,
     /// What the connections share.
@@ -167,6 +171,10 @@ impl Prepared {
     /// An audit, socket or file that cannot be opened.
     pub fn start(self) -> anyhow::Result<Running> {
         let Self { settings, files, policy, opened, metrics: metrics_listener, bounds, measures } = self;
+        // In the sandbox already: what may be marked now may be marked later.
+        if let Some(mark) = settings.mark {
+            stream::mark_dialled(mark).context("cannot mark what is dialled")?;
+        }
         let roots = Arc::new(config::roots(&settings.upstream_ca)?);
         let authority = Arc::new(authority(&settings, &policy)?);
         let metrics = Metrics::new();
@@ -206,6 +214,7 @@ impl Prepared {
         let accepting = accept::begin(&shared, opened, None).context("cannot serve callers")?;
         Ok(Running {
             tcp: accepting.tcp.clone(),
+            captured: accepting.captured.clone(),
             metrics,
             ca_pem: shared.authority.pem().to_owned(),
             reloader,

@@ -18,6 +18,8 @@ pub(super) struct ProxyFile {
     pub(super) policy: Vec<PathBuf>,
     /// Where callers come in.
     pub(super) listen: Listen,
+    /// The mark on what is dialled.
+    pub(super) mark: Option<u32>,
     /// Worker threads.
     pub(super) workers: Option<usize>,
     /// A file, or `stdout`.
@@ -54,6 +56,10 @@ pub(super) struct ProxyFile {
 pub(super) struct Listen {
     /// TCP addresses.
     pub(super) tcp: Vec<SocketAddr>,
+    /// TCP addresses for redirected connections.
+    pub(super) transparent: Vec<SocketAddr>,
+    /// TCP addresses for what `TPROXY` brings.
+    pub(super) tproxy: Vec<SocketAddr>,
     /// Unix sockets.
     pub(super) unix: Vec<PathBuf>,
 }

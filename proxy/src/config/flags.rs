@@ -29,6 +29,15 @@ pub struct Flags {
     /// A TCP address for callers; may be repeated. Default: 127.0.0.1:8787.
     #[arg(long = "listen", value_name = "ADDRESS", env = "KEYGRESS_LISTEN", value_delimiter = ',')]
     listen: Vec<SocketAddr>,
+    /// A TCP address for connections that nftables redirects here (`keygress net` makes the rules); may be repeated.
+    #[arg(long = "transparent", value_name = "ADDRESS", env = "KEYGRESS_TRANSPARENT", value_delimiter = ',')]
+    transparent: Vec<SocketAddr>,
+    /// A TCP address for connections that TPROXY brings here, which needs CAP_NET_ADMIN; may be repeated.
+    #[arg(long = "tproxy", value_name = "ADDRESS", env = "KEYGRESS_TPROXY", value_delimiter = ',')]
+    tproxy: Vec<SocketAddr>,
+    /// Mark (SO_MARK) every connection that keygress dials, for rules that must not capture them; needs CAP_NET_ADMIN.
+    #[arg(long, value_name = "NUMBER", env = "KEYGRESS_MARK")]
+    mark: Option<u32>,
     /// A Unix socket for callers; may be repeated.
     #[arg(long = "unix", value_name = "PATH", env = "KEYGRESS_UNIX", value_delimiter = ':')]
     unix: Vec<PathBuf>,
@@ -112,12 +121,15 @@ impl Flags {
         let file = self.config.as_deref().map(ProxyFile::read).transpose()?.unwrap_or_default();
         let unix = first_given(self.unix, file.listen.unix);
         let mut tcp = first_given(self.listen, file.listen.tcp);
-        if tcp.is_empty() && unix.is_empty() && !has_inherited() {
+        let transparent = first_given(self.transparent, file.listen.transparent);
+        let tproxy = first_given(self.tproxy, file.listen.tproxy);
+        let is_nowhere = [&tcp, &transparent, &tproxy].into_iter().all(Vec::is_empty) && unix.is_empty();
+        if is_nowhere && !has_inherited() {
             tcp.extend(DEFAULT_LISTEN.parse::<SocketAddr>());
         }
         let unsafe_listen = self.unsafe_listen || file.unsafe_listen;
         if !unsafe_listen {
-            tcp.iter().try_for_each(loopback)?;
+            [&tcp, &transparent, &tproxy].into_iter().flatten().try_for_each(loopback)?;
         }
         let policy = first_given(self.policy, file.policy);
         if policy.is_empty() {
@@ -130,6 +142,9 @@ impl Flags {
         Ok(Settings {
             policy,
             tcp,
+            transparent,
+            tproxy,
+            mark: self.mark.or(file.mark),
             unix,
             workers: workers(self.workers.map(usize::from).or(file.workers))?,
             audit: sink(self.audit.or(file.audit)),

@@ -36,6 +36,12 @@ pub struct Settings {
     pub policy: Vec<PathBuf>,
     /// TCP addresses for callers; port 0 takes a free one.
     pub tcp: Vec<SocketAddr>,
+    /// TCP addresses for connections that nftables or iptables redirects here.
+    pub transparent: Vec<SocketAddr>,
+    /// TCP addresses for connections that `TPROXY` brings here; they need `CAP_NET_ADMIN`.
+    pub tproxy: Vec<SocketAddr>,
+    /// The mark (`SO_MARK`) on every connection that the process dials, by which rules tell them from those of callers.
+    pub mark: Option<u32>,
     /// Unix sockets for callers.
     pub unix: Vec<PathBuf>,
     /// Worker threads.
@@ -93,6 +99,9 @@ impl Default for Settings {
         Self {
             policy: Vec::new(),
             tcp: Vec::new(),
+            transparent: Vec::new(),
+            tproxy: Vec::new(),
+            mark: None,
             unix: Vec::new(),
             workers: 1,
             audit: Sink::Stdout,

@@ -49,6 +49,8 @@ fn only_loopback_is_listened_on_unless_said_otherwise() {
         let error = settings(["--policy", "p", "--listen", address]).unwrap_err();
         assert!(error.contains(&format!("`{address}` is not a loopback address")) && error.contains("--unsafe-listen"), "{error}");
         settings(["--policy", "p", "--listen", address, "--unsafe-listen"]).unwrap();
+        settings(["--policy", "p", "--transparent", address]).unwrap_err();
+        settings(["--policy", "p", "--tproxy", address]).unwrap_err();
     }
     settings(["--policy", "p", "--listen", "127.8.8.8:1,[::1]:2"]).unwrap();
 }
@@ -56,13 +58,15 @@ fn only_loopback_is_listened_on_unless_said_otherwise() {
 #[test]
 fn a_unix_socket_alone_opens_no_tcp_port() {
     assert!(settings(["--policy", "p", "--unix", "/run/k.sock"]).unwrap().tcp.is_empty());
+    assert!(settings(["--policy", "p", "--transparent", "127.0.0.1:1"]).unwrap().tcp.is_empty());
 }
 
 #[test]
 fn the_file_says_the_same_as_the_flags_and_its_paths_are_its_own() {
     let (folder, settings) = from_file(
         "policy: [policies]\n\
-         listen: { tcp: ['127.0.0.1:1'], unix: [/run/k.sock] }\n\
+         listen: { tcp: ['127.0.0.1:1'], transparent: ['127.0.0.1:2', '[::1]:2'], tproxy: ['127.0.0.1:3'], unix: [/run/k.sock] }\n\
+         mark: 7\n\
          workers: 3\n\
          audit: audit.jsonl\n\
          admin: { socket: admin.sock, metrics: 0.0.0.0:9464 }\n\
@@ -80,6 +84,8 @@ fn the_file_says_the_same_as_the_flags_and_its_paths_are_its_own() {
     assert_eq!(settings.policy, [own("policies")]);
     assert_eq!(settings.tcp, ["127.0.0.1:1".parse().unwrap()]);
     assert_eq!(settings.unix, [Path::new("/run/k.sock")]);
+    assert_eq!(settings.transparent, ["127.0.0.1:2".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+    assert_eq!((settings.tproxy, settings.mark), (vec!["127.0.0.1:3".parse().unwrap()], Some(7)));
     assert_eq!(settings.workers, 3);
     assert!(matches!(settings.audit, Sink::File(path) if path == own("audit.jsonl")));
     assert_eq!(settings.admin_socket, Some(own("admin.sock")));

@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::identity::Identity;
+use crate::stream;
 
 pub(super) use endpoint::Endpoint;
 
@@ -207,7 +208,7 @@ fn tls_config(roots: Arc<RootCertStore>, identity: Option<Identity>) -> Result<A
 
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Fault> {
     for address in addresses {
-        if let Ok(stream) = TcpStream::connect(address).await {
+        if let Ok(stream) = stream::dial(*address).await {
             return Ok(stream);
         }
     }

@@ -71,6 +71,8 @@ pub enum Way {
     Forward,
     /// Inside an intercepted CONNECT.
     Intercept,
+    /// On a captured connection, or inside it.
+    Transparent,
 }
 
 impl Way {
@@ -80,6 +82,7 @@ impl Way {
         match self {
             Self::Forward => "forward",
             Self::Intercept => "intercept",
+            Self::Transparent => "transparent",
         }
     }
 }

@@ -8,7 +8,7 @@ use keygress_policy::Rule;
 use keygress_policy::decide::Grant;
 use keygress_policy::destination::{Host, Scheme};
 
-use super::{Asked, Line, Sight, Use};
+use super::{Asked, Line, Sight, Use, Way};
 use crate::audit::{Destination, Event, Kind};
 use crate::credentials::Source;
 use crate::metrics::Outcome;
@@ -56,7 +56,10 @@ impl<'l> Record<'l> {
     }
 
     pub(super) fn connect(&mut self, snapshot: &Snapshot, host: &Host, port: u16) {
-        self.event.way = Some("tunnel");
+        // A captured connection asked for no tunnel.
+        if self.line.way != Way::Transparent {
+            self.event.way = Some("tunnel");
+        }
         self.event.generation = Some(snapshot.generation);
         self.event.method = Some(http::Method::CONNECT);
         self.event.destination = Some(Destination { scheme: Scheme::Https, host: host.clone(), port });

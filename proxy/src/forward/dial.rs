@@ -20,6 +20,7 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 use super::connect::Target;
 use super::guard::{self, Bad};
 use crate::refusal::{Code, Refusal};
+use crate::stream;
 
 /// How long resolving and dialling may take together.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -104,7 +105,7 @@ impl Checked {
             }
         }
         for address in addresses.iter().take(ADDRESSES_MAX) {
-            if let Ok(stream) = TcpStream::connect(address).await {
+            if let Ok(stream) = stream::dial(*address).await {
                 // Without it small requests wait for the delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);

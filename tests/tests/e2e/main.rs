@@ -13,6 +13,9 @@ mod curl;
 /// What can be read in two ways is refused.
 mod gate;
 
+/// Clients that know of no proxy.
+mod capture;
+
 /// Python, Node, Go: requests, streams, sockets.
 mod runtimes;
 

@@ -7,6 +7,7 @@ use keygress_tests::proxy::binary;
 use keygress_tests::servers::echo::Echo;
 use keygress_tests::servers::issuer::Issuer;
 use keygress_tests::site::{Site, canary};
+use keygress_tests::tools;
 
 /// Runs a shell script inside `keygress run`, as a task of this kind.
 fn run(site: &Site, kind: &str, script: &str) -> Output {
@@ -68,6 +69,27 @@ fn the_command_holds_a_placeholder_that_is_exchanged_only_in_its_slot() {
     assert_eq!(echo.seen().len(), 1);
     assert_eq!(echo.seen()[0].values("authorization"), [format!("Bearer {key}")]);
     assert!(!printed.contains(&key) && !String::from_utf8_lossy(&done.stderr).contains(&key));
+}
+
+#[test]
+fn java_finds_the_proxy_and_trusts_its_ca() {
+    let site = Site::new().unwrap();
+    let echo = Echo::start(&site, "localhost").unwrap();
+    let key = canary().unwrap();
+    let file = site.write_secret("key", &key).unwrap();
+    let credential =
+        format!("    static: {{ reason: a test, expires: 2099-12-31 }}\n    source: {{ file: {} }}\n    inject: bearer", file.display());
+    write_policy(&site, &credential, echo.port);
+    let client = tools::root().join("tests/clients/JavaClient.java");
+    let url = format!("https://localhost:{}", echo.port);
+    let java = tools::program("java").unwrap();
+    let done = run(&site, "job", &format!("{} {} {url}/hello {url}/forbidden", java.display(), client.display()));
+    let printed = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut lines = printed.lines();
+    assert!(lines.next().unwrap().starts_with(r#"{"status": 200"#) && lines.next().unwrap().starts_with(r#"{"status": 403"#), "{printed}");
+    assert_eq!(echo.seen().len(), 1);
+    assert_eq!(echo.seen()[0].values("authorization"), [format!("Bearer {key}")]);
 }
 
 #[test]

@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::java;
+
 /// CA files in a folder that only this user can enter; removed when dropped.
 pub(super) struct Bundle {
     /// The CA of this run alone, for runtimes that add it to their own roots.
     pub(super) ca: PathBuf,
     /// The system's roots, the extra ones and the CA of this run, for runtimes that replace their roots.
     pub(super) all: PathBuf,
+    /// The same as a trust store of Java.
+    pub(super) java: PathBuf,
     /// Whether the system has any roots: without them, destinations that pass without interception cannot be verified by the command.
     pub(super) system_roots: bool,
     // Removes the folder when dropped.
@@ -34,11 +38,16 @@ impl Bundle {
         let bundle = Self {
             ca: folder.path().join("ca.pem"),
             all: folder.path().join("bundle.pem"),
+            java: folder.path().join("trust.jks"),
             system_roots: !system.is_empty(),
             _folder: folder,
         };
         fs::write(&bundle.ca, ca_pem)?;
-        fs::write(&bundle.all, all.join("\n"))?;
+        let all = all.join("\n");
+        let certificates = pem::parse_many(&all).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        let certificates: Vec<_> = certificates.into_iter().filter(|one| one.tag() == "CERTIFICATE").map(pem::Pem::into_contents).collect();
+        fs::write(&bundle.java, java::trust_store(&certificates))?;
+        fs::write(&bundle.all, all)?;
         Ok(bundle)
     }
 }

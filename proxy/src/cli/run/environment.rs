@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 
 use crate::Policy;
 
 use super::bundle::Bundle;
 use super::comfort;
+use super::java;
 
 /// Where clients look for the proxy. Both spellings: curl reads only the lower-case `http_proxy`, gRPC only the lower-case `https_proxy`.
 const PROXY: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KEYGRESS_PROXY"];
@@ -47,8 +49,8 @@ pub(super) struct Given<'g> {
     pub(super) task: &'g str,
     /// The proxy, with the task's token.
     pub(super) proxy_url: &'g str,
-    /// The base URL of routes, for clients that ignore proxy variables.
-    pub(super) routes_url: &'g str,
+    /// The listener of the task, which needs no token: routes, and Java.
+    pub(super) routes: SocketAddr,
     /// Environment variable → placeholder.
     pub(super) placeholders: &'g BTreeMap<String, String>,
     /// The certificates to trust.
@@ -68,7 +70,10 @@ impl Environment {
         set.extend(EXTRA_ROOTS.iter().map(|name| ((*name).to_owned(), given.bundle.ca.clone().into_os_string())));
         set.extend(given.placeholders.iter().map(|(name, value)| (name.clone(), OsString::from(value))));
         set.insert("KEYGRESS_TASK".to_owned(), OsString::from(given.task));
-        set.insert("KEYGRESS_ROUTES".to_owned(), OsString::from(given.routes_url));
+        set.insert("KEYGRESS_ROUTES".to_owned(), OsString::from(format!("http://{}", given.routes)));
+        let own = std::env::var("JAVA_TOOL_OPTIONS").map(|own| own + " ").unwrap_or_default();
+        let options = java::options(given.routes, &given.bundle.java, given.direct);
+        set.insert("JAVA_TOOL_OPTIONS".to_owned(), OsString::from(own + &options));
         // Node 22.21 and later read the proxy variables only when told to.
         set.insert("NODE_USE_ENV_PROXY".to_owned(), OsString::from("1"));
         if !given.direct.is_empty() {
@@ -77,7 +82,7 @@ impl Environment {
         }
         let mut removed: Vec<String> = DETOURS.iter().map(|name| (*name).to_owned()).collect();
         removed.extend(read_by_providers(given.policy));
-        comfort::add(given.policy, given.routes_url, &mut set, &mut removed);
+        comfort::add(given.policy, &format!("http://{}", given.routes), &mut set, &mut removed);
         Self { set, removed }
     }
 

@@ -5,6 +5,7 @@ use anyhow::{Context, anyhow, bail};
 use keygress_policy::problem::{self, Colour, SourceFile};
 
 use crate::Policy;
+use crate::accept::transparent::Capture;
 use crate::accept::{self, Inherited, Listen, Opened};
 use crate::audit::Sink;
 use crate::config::Settings;
@@ -48,8 +49,10 @@ impl Prepared {
         }
         let files = reload::read(&settings.policy)?;
         let policy = compile(&files)?;
+        let redirected = settings.transparent.iter().map(|address| (*address, Capture::Redirect));
+        let captured = redirected.chain(settings.tproxy.iter().map(|address| (*address, Capture::Tproxy))).collect();
         let (tcp, unix) = (settings.tcp.clone(), settings.unix.clone());
-        let listen = Listen { tcp, unix, workers: settings.workers, overload_delay: settings.overload_delay, task: None };
+        let listen = Listen { tcp, captured, unix, workers: settings.workers, overload_delay: settings.overload_delay, task: None };
         let mut opened = accept::open(&listen).context("cannot listen for callers")?;
         let metrics = match (inherited.metrics.take(), settings.metrics) {
             (Some(inherited), _) => Some(inherited),
