@@ -97,6 +97,13 @@ impl Selector {
     }
 }
 
+impl Selector {
+    /// Whether it asks for more of a process than its user.
+    pub(crate) fn looks_into_processes(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.unit.is_some() || process.container.is_some() || process.executable.is_some())
+    }
+}
+
 impl PodSelector {
     fn recognises(&self, proven: &Pod) -> bool {
         self.namespace == proven.namespace
@@ -155,6 +162,13 @@ mod tests {
         assert!(!by(Some("backup"), None, None).recognises(&Caller::default()));
         let unnamed = Caller { process: Some(Process { user: None, ..process() }), ..Caller::default() };
         assert!(!by(Some("backup"), None, None).recognises(&unnamed));
+    }
+
+    #[test]
+    fn a_user_alone_is_known_without_a_look_at_the_process() {
+        assert!(!by(Some("backup"), Some(7), None).looks_into_processes());
+        assert!(by(None, Some(7), Some("restic.service")).looks_into_processes());
+        assert!(!Selector::default().looks_into_processes());
     }
 
     #[test]

@@ -385,3 +385,6 @@ fn passed_back(response: Response<Incoming>, sieve: Option<Sieve>, tie: Tie) -> 
     head.extensions.clear();
     Response::from_parts(head, Body::response(body, sieve, tie))
 }
+
+#[cfg(test)]
+mod tests;

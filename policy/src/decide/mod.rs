@@ -97,6 +97,12 @@ impl<S: Source> Policy<S> {
         Workloads { ids: recognised.filter_map(|(index, _)| u32::try_from(index).ok()).collect() }
     }
 
+    /// Whether a workload is recognised by more of a process than its user: what must be looked for among all processes.
+    #[must_use]
+    pub fn looks_into_processes(&self) -> bool {
+        self.workloads.iter().any(|(_, selector)| selector.looks_into_processes())
+    }
+
     /// The name of the first workload of the set by name, for the record; `None` where only `from: any` can match.
     #[must_use]
     pub fn workload_name<'p>(&'p self, workloads: &Workloads) -> Option<&'p crate::name::WorkloadName> {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use keygress_policy::workload::Caller;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::runtime::LocalOptions;
@@ -42,7 +41,7 @@ pub mod transparent;
 pub mod authority;
 
 use crate::admission::Admission;
-use crate::caller::{Peer, RunningTask};
+use crate::caller::{Peer, Proven, RunningTask};
 use crate::exchange::{Line, Way, Worker};
 use crate::forward::Pool;
 use crate::forward::pool::SWEEP;
@@ -295,11 +294,11 @@ impl Entrance {
     /// `None` where there are too many of those too: it is closed, and counted.
     fn admit(&self, peer: &Peer<'_>, way: Way) -> Option<Admitted> {
         let proven = self.worker.shared.callers.connection(peer, self.task.is_some());
-        let (caller, shut) = match proven {
-            Ok(caller) => (caller, None),
-            Err(unproven) => (Caller::default(), Some(Shut::Unproven(unproven))),
+        let (proven, shut) = match proven {
+            Ok(proven) => (proven, None),
+            Err(unproven) => (Proven::default(), Some(Shut::Unproven(unproven))),
         };
-        let (place, shut) = match self.census.enter(caller.process.as_ref().map(|process| process.uid)) {
+        let (place, shut) = match self.census.enter(proven.caller.process.as_ref().map(|process| process.uid)) {
             Some(place) => (place, shut),
             None => match self.census.refuse() {
                 Some(place) => (place, Some(Shut::Full)),
@@ -310,7 +309,7 @@ impl Entrance {
             },
         };
         let counted = Counted::new(&self.worker.shared.metrics, place);
-        let line = Rc::new(Line::new(self.worker.clone(), way, caller).counting(Some(counted)));
+        let line = Rc::new(Line::new(self.worker.clone(), way, proven).counting(Some(counted)));
         Some(Admitted { line, door: Door { task: self.task.clone(), shut, captured: None } })
     }
 }

@@ -1,5 +1,6 @@
 //! Who is calling: the list of proofs, one file each. What is returned is proven, never claimed.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ mod users;
 
 pub use task::{NewTask, RunningTask};
 
-use socket_owner::SocketOwners;
+use socket_owner::{Ends, SocketOwners};
 use task::Tasks;
 use users::Users;
 
@@ -50,6 +51,18 @@ pub enum Peer<'s> {
     },
     /// A Unix socket.
     Unix(&'s tokio::net::UnixStream),
+}
+
+/// What is proven of a connection, and what more can be found out of it.
+#[derive(Clone, Debug, Default)]
+pub struct Proven {
+    /// What is known at once. Of a process over TCP that is its user: whose socket it is, the kernel says; which process holds it must be
+    /// looked for among all of that user's.
+    pub caller: Caller,
+    /// The two ends of a local TCP connection.
+    ends: Option<Ends>,
+    /// What was found of it, once somebody asked.
+    looked_into: OnceCell<Caller>,
 }
 
 /// Why a caller was refused.
@@ -129,12 +142,16 @@ impl Callers {
     ///
     /// # Errors
     /// [`Unproven::NoOwner`] where nothing is proven and no task is to prove it; [`Unproven::SameUid`]; [`Unproven::OtherUid`].
-    pub fn connection(&self, peer: &Peer<'_>, task_bound: bool) -> Result<Caller, Unproven> {
+    pub fn connection(&self, peer: &Peer<'_>, task_bound: bool) -> Result<Proven, Unproven> {
         let proofs = &self.0.proofs;
+        let ends = match *peer {
+            Peer::Unix(_) => None,
+            Peer::Tcp { peer, local } => Ends::of_tcp(peer, local),
+            Peer::Captured { peer, original } => Some(Ends::of_captured(peer, original)),
+        };
         let process = match peer {
             Peer::Unix(stream) => process::of_unix(stream, &self.0.users),
-            Peer::Tcp { peer, local } => self.0.owners.of_tcp(*peer, *local, &self.0.users),
-            Peer::Captured { peer, original } => self.0.owners.of_captured(*peer, *original, &self.0.users),
+            Peer::Tcp { .. } | Peer::Captured { .. } => ends.and_then(|ends| socket_owner::user(ends, &self.0.users)),
         };
         let proven_by_task = task_bound || proofs.require_task;
         let own = process.as_ref().is_some_and(|process| is_our_own(process.uid));
@@ -145,9 +162,21 @@ impl Callers {
             None | Some(_) => {
                 // Only a local caller shares our network namespace, hence our pod.
                 let pod = process.as_ref().and(proofs.pod.clone());
-                Ok(Caller { process, pod, task: None })
+                Ok(Proven { caller: Caller { process, pod, task: None }, ends, looked_into: OnceCell::new() })
             }
         }
+    }
+
+    /// The caller with all that can be found out of its process, for a policy that asks: the process that holds the other end of a TCP
+    /// connection when it is first asked for, if it is of the user that was proven.
+    pub fn look_into<'p>(&self, proven: &'p Proven) -> &'p Caller {
+        proven.looked_into.get_or_init(|| {
+            let mut caller = proven.caller.clone();
+            if let (Some(process), Some(ends)) = (&mut caller.process, proven.ends) {
+                self.0.owners.describe(process, ends);
+            }
+            caller
+        })
     }
 
     /// The task whose token a `Proxy-Authorization: Basic task:TOKEN` or `Bearer TOKEN` header holds. `Ok(None)` where there is none and
@@ -188,7 +217,7 @@ mod tests {
         let peer = Peer::Unix(&ours);
         assert_eq!(callers(Proofs::default()).connection(&peer, false).unwrap_err(), Unproven::SameUid);
         let same = callers(Proofs { unsafe_same_uid: true, ..Proofs::default() }).connection(&peer, false).unwrap();
-        assert_eq!(same.process.unwrap().pid, Some(std::process::id()));
+        assert_eq!(same.caller.process.unwrap().pid, Some(std::process::id()));
         assert!(callers(Proofs { require_task: true, ..Proofs::default() }).connection(&peer, false).is_ok());
         assert!(callers(Proofs::default()).connection(&peer, true).is_ok());
     }
@@ -196,13 +225,19 @@ mod tests {
     #[tokio::test]
     async fn a_loopback_connection_is_its_owners() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, peer) = listener.accept().await.unwrap();
         let peer = Peer::Tcp { peer, local: ours.local_addr().unwrap() };
         assert_eq!(callers(Proofs::default()).connection(&peer, false).unwrap_err(), Unproven::SameUid);
-        let caller = callers(Proofs { unsafe_same_uid: true, pod: Some(pod()), ..Proofs::default() }).connection(&peer, false).unwrap();
-        assert_eq!(caller.process.unwrap().uid, rustix::process::getuid().as_raw());
-        assert_eq!(caller.pod, Some(pod()));
+        let callers = callers(Proofs { unsafe_same_uid: true, pod: Some(pod()), ..Proofs::default() });
+        let proven = callers.connection(&peer, false).unwrap();
+        assert_eq!(proven.caller.pod, Some(pod()));
+        let uid = rustix::process::getuid().as_raw();
+        let known = |caller: &Caller| caller.process.as_ref().map(|process| (process.uid, process.pid));
+        assert_eq!(known(&proven.caller), Some((uid, None)), "nobody asked for more");
+        assert_eq!(known(callers.look_into(&proven)), Some((uid, Some(std::process::id()))));
+        drop(theirs);
+        assert_eq!(known(callers.look_into(&proven)), Some((uid, Some(std::process::id()))), "looked for once a connection");
     }
 
     #[test]
@@ -210,8 +245,9 @@ mod tests {
         let peer = Peer::Tcp { peer: "192.0.2.7:4000".parse().unwrap(), local: "192.0.2.1:3128".parse().unwrap() };
         let loose = Proofs { unsafe_same_uid: true, pod: Some(pod()), ..Proofs::default() };
         assert_eq!(callers(loose).connection(&peer, false).unwrap_err(), Unproven::NoOwner);
-        let caller = callers(Proofs { require_task: true, pod: Some(pod()), ..Proofs::default() }).connection(&peer, false).unwrap();
-        assert_eq!(caller, Caller::default());
+        let strict = callers(Proofs { require_task: true, pod: Some(pod()), ..Proofs::default() });
+        let proven = strict.connection(&peer, false).unwrap();
+        assert_eq!((&proven.caller, strict.look_into(&proven)), (&Caller::default(), &Caller::default()));
     }
 
     #[tokio::test]

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -41,33 +42,41 @@ pub(super) struct SocketOwners {
     last: ArcSwap<HashMap<u32, Pid>>,
 }
 
+/// The two ends of a TCP connection as the caller's own kernel knows it: the caller's, and where that leads to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    source: SocketAddr,
+    destination: SocketAddr,
+}
+
+impl Ends {
+    /// Of a connection to a listener. `None` where the other end is not on this machine.
+    pub(super) fn of_tcp(peer: SocketAddr, local: SocketAddr) -> Option<Self> {
+        let (source, destination) = (canonical(peer), canonical(local));
+        (source.ip().is_loopback() || source.ip() == destination.ip()).then_some(Self { source, destination })
+    }
+
+    /// Of a captured connection: in its own eyes it leads to `original`, and no other machine's connection is in this table.
+    pub(super) fn of_captured(peer: SocketAddr, original: SocketAddr) -> Self {
+        Self { source: canonical(peer), destination: canonical(original) }
+    }
+}
+
+/// The user who made the other end of a connection, by the kernel's socket table (sock_diag(7)). `None` where that end is not in this
+/// network namespace, or is closed already.
+pub(super) fn user(ends: Ends, users: &Users) -> Option<Process> {
+    let uid = owner(ends)?.uid;
+    Some(Process { uid, gid: None, pid: None, user: users.name(uid), unit: None, container: None, executable: None })
+}
+
 impl SocketOwners {
-    /// The owner of the other end of a connection, by the kernel's socket table (sock_diag(7)). `None` where the other end is not on
-    /// this machine and in this network namespace, or is closed already.
-    ///
-    /// The user is the one who made the socket. The process is one of that user that holds it, and is known only where we may look
-    /// into that user's processes; a search that grows too long finds none.
-    pub(super) fn of_tcp(&self, peer: SocketAddr, local: SocketAddr, users: &Users) -> Option<Process> {
-        let (peer, local) = (canonical(peer), canonical(local));
-        if !peer.ip().is_loopback() && peer.ip() != local.ip() {
-            return None;
+    /// Fills in what is known of the process at the other end. It is one of the user that was proven, and it holds the socket. It is
+    /// known only where we may look into that user's processes; a search that grows too long finds none.
+    pub(super) fn describe(&self, process: &mut Process, ends: Ends) {
+        let owner = owner(ends).filter(|owner| owner.uid == process.uid);
+        if let Some(pinned) = owner.and_then(|owner| self.holder(&owner)) {
+            pinned.describe(process);
         }
-        self.between(peer, local, users)
-    }
-
-    /// The owner of a captured connection: in its own eyes it leads to `original`, and no other machine's connection is in this table.
-    pub(super) fn of_captured(&self, peer: SocketAddr, original: SocketAddr, users: &Users) -> Option<Process> {
-        self.between(canonical(peer), canonical(original), users)
-    }
-
-    fn between(&self, source: SocketAddr, destination: SocketAddr, users: &Users) -> Option<Process> {
-        let owner = owner(source, destination).ok()??;
-        let user = users.name(owner.uid);
-        let mut process = Process { uid: owner.uid, gid: None, pid: None, user, unit: None, container: None, executable: None };
-        if let Some(pinned) = self.holder(&owner) {
-            pinned.describe(&mut process);
-        }
-        Some(process)
     }
 
     fn holder(&self, owner: &Owner) -> Option<Pinned> {
@@ -99,8 +108,33 @@ struct Owner {
     inode: u32,
 }
 
+thread_local! {
+    /// Each worker's own way to the kernel's socket table: to open one costs more than to ask.
+    static TABLE: RefCell<Option<Socket>> = const { RefCell::new(None) };
+}
+
+/// Who made the other end of a connection.
+fn owner(ends: Ends) -> Option<Owner> {
+    TABLE.with_borrow_mut(|kept| {
+        let table = match kept.take() {
+            Some(table) => table,
+            None => open().ok()?,
+        };
+        // Where anything went wrong it is not asked again: what it still holds would be taken for the answer to another question.
+        let owner = ask(&table, ends).ok()?;
+        *kept = Some(table);
+        owner
+    })
+}
+
+fn open() -> io::Result<Socket> {
+    let table = Socket::new(NETLINK_SOCK_DIAG)?;
+    table.connect(&netlink_sys::SocketAddr::new(0, 0))?;
+    Ok(table)
+}
+
 /// Asks the kernel for the one socket with exactly these two ends: theirs, as they see it.
-fn owner(source: SocketAddr, destination: SocketAddr) -> io::Result<Option<Owner>> {
+fn ask(table: &Socket, Ends { source, destination }: Ends) -> io::Result<Option<Owner>> {
     let id = SocketId {
         source_port: source.port(),
         destination_port: destination.port(),
@@ -123,12 +157,10 @@ fn owner(source: SocketAddr, destination: SocketAddr) -> io::Result<Option<Owner
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
 
-    let socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;
-    socket.send(&bytes, 0)?;
+    table.send(&bytes, 0)?;
     let mut answer = Vec::with_capacity(ANSWER_BYTES_MAX);
     // The kernel has answered before `send` returns: a worker never waits here.
-    socket.recv(&mut answer, libc::MSG_DONTWAIT)?;
+    table.recv(&mut answer, libc::MSG_DONTWAIT)?;
     let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer).map_err(io::Error::other)?;
     let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(answer)) = answer.payload else { return Ok(None) };
     Ok(is_open_connection(&answer.header, source, destination).then_some(Owner { uid: answer.header.uid, inode: answer.header.inode }))
@@ -210,7 +242,15 @@ mod tests {
     }
 
     fn of_ends(peer: SocketAddr, local: SocketAddr) -> Option<Process> {
-        SocketOwners::default().of_tcp(peer, local, &Users::system())
+        known_by(&SocketOwners::default(), peer, local)
+    }
+
+    fn known_by(owners: &SocketOwners, peer: SocketAddr, local: SocketAddr) -> Option<Process> {
+        let ends = Ends::of_tcp(peer, local)?;
+        let mut process = user(ends, &Users::system())?;
+        assert_eq!(process.pid, None, "the user alone is known at once");
+        owners.describe(&mut process, ends);
+        Some(process)
     }
 
     #[test]
@@ -227,7 +267,7 @@ mod tests {
     fn who_held_the_last_socket_must_hold_this_one_too() {
         let (ours, _theirs) = connected("127.0.0.1:0", "127.0.0.1");
         let owners = SocketOwners::default();
-        let find = || owners.of_tcp(ours.peer_addr().unwrap(), ours.local_addr().unwrap(), &Users::system()).unwrap().pid;
+        let find = || known_by(&owners, ours.peer_addr().unwrap(), ours.local_addr().unwrap()).unwrap().pid;
         let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let wrong = Pid::from_raw(other.id().try_into().unwrap()).unwrap();
         owners.last.store(HashMap::from([(rustix::process::getuid().as_raw(), wrong)]).into());
@@ -243,6 +283,27 @@ mod tests {
         let (ours, theirs) = connected("127.0.0.1:0", "127.0.0.1");
         drop(theirs);
         assert_eq!(of(&ours), None);
+    }
+
+    #[test]
+    fn one_question_after_the_other_has_its_own_answer() {
+        let pairs: Vec<_> = (0..4).map(|_| connected("127.0.0.1:0", "127.0.0.1")).collect();
+        let asked = |peer, local| owner(Ends::of_tcp(peer, local).unwrap()).map(|owner| u64::from(owner.inode));
+        let found = || pairs.iter().map(|(ours, _)| asked(ours.peer_addr().unwrap(), ours.local_addr().unwrap())).collect::<Vec<_>>();
+        let expected: Vec<_> = pairs.iter().map(|(_, theirs)| Some(rustix::fs::fstat(theirs).unwrap().st_ino)).collect();
+        assert_eq!(found(), expected);
+        assert_eq!(asked("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()), None);
+        assert_eq!(found(), expected, "a question without an answer leaves nothing behind");
+    }
+
+    #[test]
+    fn another_users_socket_describes_no_process() {
+        let (ours, _theirs) = connected("127.0.0.1:0", "127.0.0.1");
+        let ends = Ends::of_tcp(ours.peer_addr().unwrap(), ours.local_addr().unwrap()).unwrap();
+        let mut process = user(ends, &Users::system()).unwrap();
+        process.uid += 1;
+        SocketOwners::default().describe(&mut process, ends);
+        assert_eq!(process.pid, None);
     }
 
     #[test]

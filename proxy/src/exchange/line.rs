@@ -7,14 +7,14 @@ use std::sync::Arc;
 use keygress_policy::compile::Lineage;
 use keygress_policy::destination::Host;
 use keygress_policy::material::Secret;
-use keygress_policy::workload::{Caller, Holder, Workloads};
+use keygress_policy::workload::{Holder, Workloads};
 use keygress_policy::{Rule, Source as _};
 
 use crate::Credential;
 use crate::accept::authority::Authority;
 use crate::admission::Admission;
 use crate::audit::Audit;
-use crate::caller::{Callers, RunningTask};
+use crate::caller::{Callers, Proven, RunningTask};
 use crate::credentials::{Credentials, Slot};
 use crate::forward::{Connector, Key, Pool, Shelf, Target};
 use crate::limits::Limits;
@@ -94,7 +94,7 @@ pub struct Line {
     /// Its way in.
     pub way: Way,
     /// What was proven when it was accepted.
-    pub proven: Caller,
+    pub proven: Proven,
     /// Counts as open for as long as anything that came of it.
     counted: Option<Rc<Counted>>,
     sight: RefCell<Option<Rc<Sight>>>,
@@ -110,6 +110,8 @@ pub struct Sight {
     names: Rc<[Arc<str>]>,
     /// The name of the first, for the record.
     pub workload: Option<Arc<str>>,
+    /// The id of its process, where it is known.
+    pub pid: Option<u32>,
     lineage: Option<Lineage>,
     /// Its identity: what is held for it is used for nobody else.
     pub holder: Holder,
@@ -120,7 +122,7 @@ pub struct Sight {
 impl Line {
     /// A connection whose caller is proven.
     #[must_use]
-    pub fn new(worker: Rc<Worker>, way: Way, proven: Caller) -> Self {
+    pub fn new(worker: Rc<Worker>, way: Way, proven: Proven) -> Self {
         Self { worker, way, proven, counted: None, sight: RefCell::new(None) }
     }
 
@@ -200,7 +202,9 @@ impl Line {
     }
 
     fn look(&self, snapshot: &Snapshot, task: Option<Arc<RunningTask>>) -> Sight {
-        let mut caller = self.proven.clone();
+        let asks = snapshot.policy.looks_into_processes();
+        let known = if asks { self.shared().callers.look_into(&self.proven) } else { &self.proven.caller };
+        let mut caller = known.clone();
         if let Some(running) = &task {
             caller.task = Some(running.task.clone());
         }
@@ -220,6 +224,7 @@ impl Line {
             workloads,
             names,
             workload,
+            pid: caller.process.as_ref().and_then(|process| process.pid),
             lineage,
             holder,
             slots: RefCell::default(),

@@ -36,7 +36,7 @@ impl<'l> Record<'l> {
         let mut event = Event::new(Kind::Denied);
         event.request = Some(id);
         event.way = Some(line.way.as_str());
-        if let Some(process) = &line.proven.process {
+        if let Some(process) = &line.proven.caller.process {
             event.uid = Some(process.uid);
             event.pid = process.pid;
         }
@@ -67,6 +67,7 @@ impl<'l> Record<'l> {
 
     pub(super) fn caller(&mut self, sight: &Sight) {
         self.event.workload = sight.workload.clone();
+        self.event.pid = sight.pid;
         self.event.task = sight.task_id().map(Into::into);
     }
 
