@@ -44,7 +44,8 @@ use crate::stops::Tie;
 
 pub use line::{Line, Shared, Sight, Way, Worker};
 use record::Record;
-use refused::{denied, no_credential, not_read, slot_refused};
+pub use refused::unpanicked;
+use refused::{denied, guarded, no_credential, not_read, slot_refused};
 
 /// A request as it would be sent: read once, at the gate, from exactly one interpretation of what the caller wrote.
 pub struct Asked {
@@ -64,13 +65,13 @@ pub struct Asked {
     pub body: Incoming,
 }
 
-/// Carries one request out and its response back. Never fails: what goes wrong is a refusal, and on record.
+/// Carries one request out and its response back. Never fails: what goes wrong, a panic too, is a refusal, and on record.
 pub async fn exchange(line: &Line, asked: Result<Asked, Refusal>) -> Response<Body> {
     let mut record = Record::begin(line);
     let outcome = match asked {
         Ok(asked) => {
             record.asked(&asked);
-            carry(line, asked, &mut record).await
+            guarded(pin!(carry(line, asked, &mut record))).await
         }
         Err(refusal) => Err(refusal),
     };
@@ -184,7 +185,7 @@ pub enum Opened {
 /// The response that refuses it; it is on record.
 pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<Opened, Response<Body>> {
     let mut record = Record::begin(line);
-    let opened = async {
+    let opened = guarded(pin!(async {
         let AskedConnect { snapshot, task, host, port } = asked?;
         record.connect(&snapshot, &host, port);
         let sight = line.sight(&snapshot, task)?;
@@ -201,7 +202,7 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
         let upstream = Box::pin(line.connector().dial(&target)).await?;
         tie.check(&line.shared().stops)?;
         Ok(Opened::Tunnel(upstream, tie))
-    }
+    }))
     .await;
     match opened {
         Ok(opened @ Opened::Tunnel(..)) => {

@@ -20,7 +20,7 @@ use super::gate;
 use super::serve::{self, Bound, Closes, Door};
 use super::transparent::Replay;
 use crate::body::Body;
-use crate::exchange::{Line, Opened, Way, exchange, open};
+use crate::exchange::{Line, Opened, Way, exchange, open, unpanicked};
 use crate::refusal::{Code, Refusal};
 use crate::stops::Tie;
 
@@ -32,7 +32,7 @@ const HANDSHAKE: u8 = 22;
 
 /// Answers a `CONNECT`; what follows runs beside the connection's own task.
 pub(super) async fn answer(line: Rc<Line>, door: Door, mut request: Request<Incoming>, closes: Closes) -> Response<Body> {
-    let asked = gate::read_connect(&line, door, &request);
+    let asked = unpanicked(|| gate::read_connect(&line, door, &request)).flatten();
     let bound = asked.as_ref().ok().map(|asked| Bound { host: asked.host.clone(), port: asked.port, task: asked.task.clone() });
     let opened = match open(&line, asked).await {
         Ok(opened) => opened,

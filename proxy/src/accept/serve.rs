@@ -21,7 +21,7 @@ use super::pace::{self, Heads, Paced};
 use super::{connect, gate, stand_in};
 use crate::body::Body;
 use crate::caller::{RunningTask, Unproven};
-use crate::exchange::{Line, exchange};
+use crate::exchange::{Line, exchange, unpanicked};
 use crate::refusal::{Code, Refusal};
 use crate::worker::{LocalExecutor, Pace, Serving};
 
@@ -84,10 +84,10 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
             } else if is_connect {
                 Box::pin(connect::answer(line, door, request, closes)).await
             } else {
-                let asked = match stand_in::answer(&line, &door, &request) {
-                    None => gate::read(&line, door, request),
-                    Some(Ok(response)) => return Ok(paced(response, is_connect, &pace, serving)),
-                    Some(Err(refusal)) => Err(refusal),
+                let asked = match unpanicked(|| stand_in::answer(&line, &door, &request)) {
+                    Ok(None) => unpanicked(|| gate::read(&line, door, request)).flatten(),
+                    Ok(Some(Ok(response))) => return Ok(paced(response, is_connect, &pace, serving)),
+                    Ok(Some(Err(refusal))) | Err(refusal) => Err(refusal),
                 };
                 exchange(&line, asked).await
             };
@@ -126,7 +126,8 @@ pub(super) async fn intercepted(
         begun.set(true);
         let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
         let is_h2_head = is_h2 && request.method() == Method::HEAD;
-        let asked = if line.worker.admission.refuses() { Err(overload()) } else { gate::read_bound(&line, &bound, request) };
+        let read = || unpanicked(|| gate::read_bound(&line, &bound, request)).flatten();
+        let asked = if line.worker.admission.refuses() { Err(overload()) } else { read() };
         async move {
             let mut response = exchange(&line, asked).await;
             if is_h2_head {

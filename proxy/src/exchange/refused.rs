@@ -1,9 +1,23 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
+
 use keygress_policy::decide::{Denial, Grant};
 use keygress_policy::inject::SlotRefusal;
 
 use crate::body::Unread;
 use crate::credentials::{Source, Unavailable};
 use crate::refusal::{Code, Refusal};
+
+/// A panic is the end of one request, not of its connection, on which others may run.
+pub fn unpanicked<T>(step: impl FnOnce() -> T) -> Result<T, Refusal> {
+    catch_unwind(AssertUnwindSafe(step)).map_err(|_panic| Refusal::new(Code::Internal, "a step of it panicked"))
+}
+
+/// As [`unpanicked`], for a step that waits. Pinned by the caller, as to hand it on would move kilobytes for each request.
+pub(super) async fn guarded<T>(mut step: Pin<&mut impl Future<Output = Result<T, Refusal>>>) -> Result<T, Refusal> {
+    std::future::poll_fn(|cx| unpanicked(|| step.as_mut().poll(cx)).unwrap_or_else(|refusal| Poll::Ready(Err(refusal)))).await
+}
 
 pub(super) fn denied(denial: &Denial<'_>) -> Refusal {
     match denial {

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 
+use http_body_util::BodyExt;
 use keygress_policy::problem::SourceFile;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -67,4 +68,37 @@ async fn a_process_is_looked_for_only_where_the_policy_asks_for_more_than_its_us
         assert_eq!(written.contains("\"pid\":"), pid.is_some(), "{written}");
         assert!(pid.is_none_or(|pid| written.contains(&format!("\"pid\":{pid}"))), "{written}");
     }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_for_its_request_alone_and_shows_nothing() {
+    let (worker, records) = worker(NOBODY);
+    let line = Line::new(worker, Way::Forward, Proven::default());
+    let asked = unpanicked(|| -> Result<Asked, Refusal> { panic!("with s3cr3t-value in its hands") }).flatten();
+    let answer = exchange(&line, asked).await;
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(answer.headers()["x-keygress-refusal"], "internal");
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(!String::from_utf8_lossy(&body).contains("s3cr3t"), "{body:?}");
+    let next = exchange(&line, Err(Refusal::new(Code::BadRequest, "as ever"))).await;
+    assert_eq!(next.status(), StatusCode::BAD_REQUEST);
+    let written = written(&line, &records);
+    let of = |code: &str| written.iter().filter(|line| line.contains(&format!("\"code\":\"{code}\""))).count();
+    assert_eq!((of("internal"), of("bad_request")), (1, 1), "{written:?}");
+    assert!(!written.concat().contains("s3cr3t"), "{written:?}");
+}
+
+#[tokio::test]
+async fn a_panic_after_the_first_wait_is_the_end_of_that_step_alone() {
+    let step = async {
+        tokio::task::yield_now().await;
+        if tokio::runtime::Handle::try_current().is_ok() {
+            panic!("with s3cr3t-value in its hands");
+        }
+        Ok(())
+    };
+    let refusal = guarded(pin!(step)).await.unwrap_err();
+    assert_eq!(refusal.code, Code::Internal);
+    assert!(!format!("{refusal:?}").contains("s3cr3t"), "{refusal:?}");
+    assert!(guarded(pin!(async { Ok(()) })).await.is_ok());
 }
