@@ -4,6 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Shared, Worker};
 use crate::audit::{Event, Kind};
@@ -11,6 +14,10 @@ use crate::credentials::{Ended, is_same};
 use crate::refusal::Code;
 use crate::reload::Snapshot;
 use crate::stops::Concern;
+
+/// How long what runs may go on when its rule or credential has left the policy: a reload breaks no request that is being answered, and no
+/// stream outlives its permission by more.
+const LEFT_POLICY_GRACE: Duration = Duration::from_secs(1);
 
 impl Shared {
     /// Ends a task: its token is refused, its leases are revoked, and what runs for it ends. As [`crate::credentials::Credentials::end_task`].
@@ -26,16 +33,32 @@ impl Worker {
     /// Looks through what runs whenever there is a reason to, until the process ends.
     pub async fn keep_reviewing(self: Rc<Self>) {
         let mut reviews = self.shared.stops.reviews();
-        while reviews.changed().await.is_ok() {
-            self.review();
+        let mut next = None;
+        loop {
+            let grace_ends = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = reviews.changed() => if changed.is_err() { return },
+                () = grace_ends => {}
+            }
+            next = self.review();
         }
     }
 
-    fn review(&self) {
+    /// Ends what must not go on; when to look again.
+    fn review(&self) -> Option<Instant> {
         let (shared, snapshot) = (&self.shared, self.shared.live.load());
         let seen = RefCell::default();
-        let ended = self.ties.review(|concern| why_not(shared, &snapshot, &seen, concern).is_some());
-        for concern in ended {
+        let must_end = |concern: &Concern| {
+            let code = why_not(shared, &snapshot, &seen, concern)?;
+            Some(if code == Code::LeftPolicy { LEFT_POLICY_GRACE } else { Duration::ZERO })
+        };
+        let reviewed = self.ties.review(Instant::now(), must_end);
+        for concern in reviewed.ended {
             let code = why_not(shared, &snapshot, &seen, &concern);
             shared.audit.record(Event {
                 request: Some(concern.request),
@@ -48,6 +71,7 @@ impl Worker {
                 ..Event::new(Kind::Ended)
             });
         }
+        reviewed.next
     }
 }
 

@@ -1,7 +1,9 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -85,18 +87,35 @@ fn what_is_reviewed_ends_once_and_wakes_who_waits() {
     let (one, other) = (ties.tie(concern(1)), ties.tie(concern(2)));
     let cx = Context::from_waker(Waker::noop());
     assert!(one.poll_cut(&cx).is_pending());
-    let ended = ties.review(|concern| concern.request == 1);
-    assert_eq!(ended.iter().map(|concern| concern.request).collect::<Vec<_>>(), [1]);
+    let at_once = |concern: &Concern| (concern.request == 1).then_some(Duration::ZERO);
+    let reviewed = ties.review(Instant::now(), at_once);
+    assert_eq!(reviewed.ended.iter().map(|concern| concern.request).collect::<Vec<_>>(), [1]);
+    assert_eq!(reviewed.next, None);
     assert_eq!(one.poll_cut(&cx), Poll::Ready(Cut));
     assert!(!other.is_cut());
-    assert!(ties.review(|concern| concern.request == 1).is_empty());
+    assert!(ties.review(Instant::now(), at_once).ended.is_empty());
+}
+
+#[test]
+fn a_grace_runs_from_the_first_look_and_is_forgotten_where_the_reason_goes() {
+    let ties = Rc::new(Ties::default());
+    let tie = ties.tie(concern(1));
+    let (begun, second) = (Instant::now(), Duration::from_secs(1));
+    let leaving = |_: &Concern| Some(second);
+    assert_eq!(ties.review(begun, leaving).next, Some(begun + second));
+    assert_eq!(ties.review(begun + second / 2, leaving).next, Some(begun + second));
+    assert!(!tie.is_cut());
+    assert_eq!(ties.review(begun + second / 2, |_| None).next, None);
+    assert_eq!(ties.review(begun + second, leaving).next, Some(begun + second * 2));
+    assert_eq!(ties.review(begun + second * 2, leaving).ended.len(), 1);
+    assert!(tie.is_cut());
 }
 
 #[test]
 fn a_place_is_used_again_and_never_by_the_one_before() {
     let ties = Rc::new(Ties::default());
     let one = ties.tie(concern(1));
-    ties.review(|_| true);
+    ties.review(Instant::now(), |_| Some(Duration::ZERO));
     assert!(one.is_cut());
     drop(one);
     assert!(!ties.tie(concern(2)).is_cut());
@@ -108,6 +127,6 @@ async fn work_goes_on_until_it_is_cut() {
     let tie = ties.tie(concern(1));
     assert_eq!(tie.unless_cut(std::pin::pin!(async { 7 })).await, Ok(7));
     let endless = async { tie.unless_cut(std::pin::pin!(std::future::pending::<()>())).await };
-    let review = async { ties.review(|_| true) };
+    let review = async { ties.review(Instant::now(), |_| Some(Duration::ZERO)) };
     assert_eq!(tokio::join!(endless, review).0, Err(Cut));
 }

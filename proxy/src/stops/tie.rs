@@ -4,8 +4,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use keygress_policy::destination::Host;
+use tokio::time::Instant;
 
 use super::{About, Stops};
 use crate::Credential;
@@ -62,6 +64,7 @@ struct Running {
     concern: Concern,
     waker: Option<Waker>,
     is_cut: bool,
+    ends_at: Option<Instant>,
 }
 
 impl Ties {
@@ -69,7 +72,7 @@ impl Ties {
     #[must_use]
     pub fn tie(self: &Rc<Self>, concern: Concern) -> Tie {
         let mut places = self.0.borrow_mut();
-        let running = Some(Running { concern, waker: None, is_cut: false });
+        let running = Some(Running { concern, waker: None, is_cut: false, ends_at: None });
         let at = match places.free.pop() {
             Some(at) => at,
             None => {
@@ -83,20 +86,37 @@ impl Ties {
         Tie { ties: Rc::clone(self), at }
     }
 
-    /// Ends what must not go on, and gives it back.
-    pub fn review(&self, must_end: impl Fn(&Concern) -> bool) -> Vec<Concern> {
-        let mut ended = Vec::new();
+    /// Ends what must not go on: at once, or when the grace that `must_end` gives has passed and it still must not.
+    pub fn review(&self, now: Instant, must_end: impl Fn(&Concern) -> Option<Duration>) -> Reviewed {
+        let mut reviewed = Reviewed::default();
         let mut wakers = Vec::new();
-        for running in self.0.borrow_mut().running.iter_mut().flatten() {
-            if !running.is_cut && must_end(&running.concern) {
-                running.is_cut = true;
-                wakers.extend(running.waker.take());
-                ended.push(running.concern.clone());
+        for running in self.0.borrow_mut().running.iter_mut().flatten().filter(|running| !running.is_cut) {
+            let Some(grace) = must_end(&running.concern) else {
+                running.ends_at = None;
+                continue;
+            };
+            let ends_at = running.ends_at.map_or(now + grace, |before| before.min(now + grace));
+            if ends_at > now {
+                running.ends_at = Some(ends_at);
+                reviewed.next = Some(reviewed.next.map_or(ends_at, |next| next.min(ends_at)));
+                continue;
             }
+            running.is_cut = true;
+            wakers.extend(running.waker.take());
+            reviewed.ended.push(running.concern.clone());
         }
         wakers.into_iter().for_each(Waker::wake);
-        ended
+        reviewed
     }
+}
+
+/// What a look through all that runs came to.
+#[derive(Default)]
+pub struct Reviewed {
+    /// What was ended.
+    pub ended: Vec<Concern>,
+    /// When the first grace ends; `None` where nothing is left to end.
+    pub next: Option<Instant>,
 }
 
 /// One request that runs. Dropping it unties it.
