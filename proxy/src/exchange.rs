@@ -44,6 +44,7 @@ use crate::stops::Tie;
 
 pub use line::{Line, Shared, Sight, Way, Worker};
 use record::Record;
+pub use record::unanswered;
 pub use refused::unpanicked;
 use refused::{denied, guarded, no_credential, not_read, slot_refused};
 

@@ -42,11 +42,10 @@ pub mod authority;
 
 use crate::admission::Admission;
 use crate::caller::{Peer, Proven, RunningTask};
-use crate::exchange::{Line, Way, Worker};
+use crate::exchange::{Line, Way, Worker, unanswered};
 use crate::forward::Pool;
 use crate::forward::pool::SWEEP;
-use crate::metrics::Outcome;
-use crate::refusal::Code;
+use crate::refusal::{Code, Refusal};
 use crate::stream::Tcp;
 use crate::worker::Counted;
 
@@ -291,7 +290,7 @@ impl Entrance {
 
     /// Proves whose connection it is, and gives it a place. One that is refused is still told so, as an answer to its request.
     ///
-    /// `None` where there are too many of those too: it is closed, and counted.
+    /// `None` where there are too many of those too: it is closed, counted and on record.
     fn admit(&self, peer: &Peer<'_>, way: Way) -> Option<Admitted> {
         let proven = self.worker.shared.callers.connection(peer, self.task.is_some());
         let (proven, shut) = match proven {
@@ -303,7 +302,8 @@ impl Entrance {
             None => match self.census.refuse() {
                 Some(place) => (place, Some(Shut::Full)),
                 None => {
-                    self.worker.shared.metrics.request(Outcome::Denied, Some(Code::Full.as_str()));
+                    let why = "so many callers are being told that there is no place that this one is not";
+                    unanswered(&Line::new(self.worker.clone(), way, proven), &Refusal::new(Code::Full, why));
                     return None;
                 }
             },

@@ -21,6 +21,11 @@ const BROKEN_OFF: &str = "broken_off";
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// Puts on record what is refused and gets no answer.
+pub fn unanswered(line: &Line, refusal: &Refusal) {
+    Record::begin(line).denied(refusal);
+}
+
 /// The record of one request while it is being carried.
 pub(super) struct Record<'l> {
     line: &'l Line,

@@ -102,3 +102,14 @@ async fn a_panic_after_the_first_wait_is_the_end_of_that_step_alone() {
     assert!(!format!("{refusal:?}").contains("s3cr3t"), "{refusal:?}");
     assert!(guarded(pin!(async { Ok(()) })).await.is_ok());
 }
+
+#[tokio::test]
+async fn what_gets_no_answer_is_on_record_and_counted() {
+    let (worker, records) = worker(NOBODY);
+    let line = Line::new(worker, Way::Forward, Proven::default());
+    unanswered(&line, &Refusal::new(Code::Full, "no place"));
+    let written = written(&line, &records);
+    assert_eq!(written.iter().filter(|line| line.contains("\"code\":\"full\"")).count(), 1, "{written:?}");
+    let metrics = line.shared().metrics.expose();
+    assert!(metrics.lines().any(|line| line.starts_with("keygress_requests_total{code=\"full\"") && line.ends_with(" 1")), "{metrics}");
+}
