@@ -14,5 +14,8 @@ FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build --chmod=0555 /keygress /keygress
 USER 65532:65532
+# Health and metrics, read only; a pod whose kubelet or Prometheus asks sets it to 0.0.0.0:8790.
+ENV KEYGRESS_METRICS=127.0.0.1:8790
+HEALTHCHECK --interval=10s --timeout=4s --start-period=5s CMD ["/keygress", "health"]
 ENTRYPOINT ["/keygress"]
 CMD ["--help"]
