@@ -81,7 +81,8 @@ pub(super) fn listening(
 fn accepts(child: &mut Child, address: SocketAddr) -> anyhow::Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
-        if TcpStream::connect(address).is_ok() {
+        // On a free port of the ephemeral range the kernel may connect a socket to itself: that is nobody who accepts.
+        if TcpStream::connect(address).is_ok_and(|stream| stream.local_addr().is_ok_and(|local| local != address)) {
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {
