@@ -2,7 +2,7 @@
 //!
 //! What is watched is the worker's own queue: how long something that is ready waits for its turn. A slow destination does not lengthen
 //! it, nor do thousands of streams that wait; only work beyond what the core can do does. The shape is that of CoDel (RFC 8289): a burst
-//! may fill the queue for [`INTERVAL`]; a queue that stands for longer than that is kept at the bound by refusing.
+//! may fill the queue for half a second; a queue that stands for longer than that is kept at the bound by refusing.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -153,6 +153,8 @@ fn the_caller_is_who_the_kernel_says() {
         let me = rustix::process::getuid().as_raw();
         let record = world.proxy.await_record("\"used\"").unwrap();
         assert!(record.contains(&format!("\"uid\":{me}")), "{record}");
+        // Both would listen on the same port, and the kernel would share the connections out between them.
+        drop(world);
         let world = Captured::new("[nobody]", "");
         assert!(curl_reply(world.curl_command().arg(world.url("/hello"))).is_err());
         assert!(world.proxy.await_record("caller_not_allowed").is_some());
