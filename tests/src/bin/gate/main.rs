@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     for suite in quick() {
         outcomes.push(suite.run());
     }
-    outcomes.push(suite::inside("instructions", Duration::from_secs(120), instructions::suite));
+    outcomes.push(suite::inside("instructions", Duration::from_secs(180), instructions::suite));
     if full {
         outcomes.extend(release::suites());
     }
