@@ -141,9 +141,10 @@ mod tests {
 
     #[test]
     fn what_a_child_uses_is_counted() {
-        // The child stays alive until the shell is killed and its input ends.
-        let idle = used_by("cat & :");
-        let busy = used_by("(i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo done; exec cat) & wait");
+        // The child stays alive until its input ends; of its own accord a shell gives what runs in the background nothing to read, and what
+        // a child that has ended used is in no count.
+        let idle = used_by("exec 3<&0; cat <&3 & :");
+        let busy = used_by("exec 3<&0; (i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo done; exec cat <&3) & wait");
         assert!(idle.cpu < busy.cpu, "{idle:?} {busy:?}");
     }
 
