@@ -61,7 +61,8 @@ impl Admission {
         }
         let asked = self.asked.get().wrapping_add(1);
         self.asked.set(asked);
-        if asked.is_multiple_of(PROBED) && self.probe.get().is_none() {
+        // While requests are refused each looks: the first after the load is over must not wait for fifteen others to be refused.
+        if (asked.is_multiple_of(PROBED) || self.is_full()) && self.probe.get().is_none() {
             self.probe.set(Some(Instant::now()));
             self.sent.notify_one();
         }
@@ -133,6 +134,20 @@ mod tests {
     fn without_a_bound_nothing_is_refused() {
         let admission = Admission::default();
         assert!((0..1000).all(|_| !admission.refuses()));
+    }
+
+    #[test]
+    fn when_the_load_is_over_one_request_finds_out() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+        runtime.block_on(async {
+            let admission = Admission::watching(Duration::from_secs(60));
+            admission.queue.set(Queue { is_long: true, since: Some(Instant::now()), is_standing: true });
+            assert!(admission.refuses());
+            while admission.probe.get().is_some() {
+                tokio::task::yield_now().await;
+            }
+            assert!(!admission.refuses());
+        });
     }
 
     #[test]
