@@ -65,12 +65,31 @@ fn a_policy_that_others_may_write_is_found_and_so_is_an_audit_that_cannot_be_wri
     };
     let (code, found) = look(&folder.path().join("audit.jsonl"));
     assert_eq!((code, found("policy").0, found("audit").0, found("callers").0), (0, "good".into(), "good".into(), "good".into()));
+    assert!(found("ledger").0 == "warning" && found("ledger").1.contains("--state"), "none was named");
     fs::set_permissions(&path, Permissions::from_mode(0o646)).unwrap();
     let (code, found) = look(&folder.path().join("nowhere/audit.jsonl"));
     assert_eq!((code, found("policy").0, found("audit").0), (1, "bad".into(), "bad".into()));
     assert!(found("policy").1.contains("may be written by everybody: `chmod go-w "), "{}", found("policy").1);
     fs::write(&path, "version: 1\nruls: {}\n").unwrap();
     assert_eq!(look(&folder.path().join("audit.jsonl")).1("policy").1, "it does not load: `keygress check` says why");
+}
+
+#[test]
+fn a_ledger_without_its_key_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("policy.yaml"), POLICY).unwrap();
+    let look = || {
+        let mut command = keygress();
+        command.env("KEYGRESS_POLICY", path("policy.yaml")).env("KEYGRESS_AUDIT", path("audit.jsonl"));
+        doctor(command.env("KEYGRESS_STATE", path("state")).env("KEYGRESS_STATE_KEY", path("key")))
+    };
+    let (code, found) = look();
+    assert_eq!((code, found("ledger").0), (1, "bad".into()));
+    fs::write(path("key"), [7; 32]).unwrap();
+    fs::set_permissions(path("key"), Permissions::from_mode(0o600)).unwrap();
+    let (code, found) = look();
+    assert_eq!((code, found("ledger").0), (0, "good".into()), "{}", found("ledger").1);
 }
 
 #[test]

@@ -14,7 +14,11 @@ fn run(command: &[&str]) -> Command {
     let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/first-run");
     let mut keygress = Command::new(env!("CARGO_BIN_EXE_keygress"));
     keygress.arg("run").arg("--policy").arg(policy).args(["--label", "kind=first-run", "--"]).args(command);
-    keygress.env("GITHUB_TOKEN", REAL).env("NO_PROXY", "*").env("ALL_PROXY", "socks5://127.0.0.1:9");
+    keygress
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env("GITHUB_TOKEN", REAL)
+        .env("NO_PROXY", "*")
+        .env("ALL_PROXY", "socks5://127.0.0.1:9");
     keygress
 }
 

@@ -40,6 +40,8 @@ pub fn bare(program: impl Into<PathBuf>) -> Command {
             command.env(name, value);
         }
     }
+    // What `keygress run` keeps is not for the home of whoever runs the tests.
+    command.env("XDG_STATE_HOME", tools::folder().join("state"));
     command
 }
 

@@ -12,6 +12,9 @@ mod comfort;
 /// What Java needs in place of PEM files and proxy variables.
 mod java;
 
+/// What outlives the run where it is killed.
+mod ledger;
+
 /// Signals, passed through.
 mod signals;
 
@@ -34,7 +37,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, anyhow};
 use zeroize::Zeroizing;
 
-use super::serve::{self, Running};
+use super::serve::{Prepared, Running};
 use crate::accept::{self, Accepting, Listen};
 use crate::audit::Sink;
 use crate::caller::RunningTask;
@@ -69,6 +72,8 @@ pub struct Args {
     /// Append the audit to this file; without it, only the summary is kept.
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
+    #[command(flatten)]
+    ledger: ledger::Kept,
     /// Print neither banner nor summary.
     #[arg(long, short)]
     quiet: bool,
@@ -105,8 +110,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn wrap(args: &Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let begun = Instant::now();
-    let (sink, ledger) = Ledger::open(args.audit.clone());
-    let running = serve::start(settings(args, sink)).await?;
+    let (sink, counts) = Counts::open(args.audit.clone());
+    let prepared = Prepared::new(settings(args, sink))?;
+    let place = args.ledger.place(prepared.policy())?;
+    let running = prepared.keeping(place).start()?;
     let shared = Arc::clone(&running.shared);
     let policy = shared.live.load();
     let NewTask { running: task, token, placeholders } =
@@ -131,7 +138,7 @@ async fn wrap(args: &Args) -> anyhow::Result<ExitCode> {
     let status = execute(&args.command, &environment, &mut signals).await;
     let ended = end(running, routes, &id).await;
     if !args.quiet {
-        summarise(&id, ledger.tally()?, ended, begun.elapsed())?;
+        summarise(&id, counts.tally()?, ended, begun.elapsed())?;
     }
     exit_code(status, &args.command)
 }
@@ -204,14 +211,14 @@ fn summarise(id: &str, tally: Tally, ended: Ended, duration: Duration) -> io::Re
 }
 
 /// Where the records go from which the summary is made.
-enum Ledger {
+enum Counts {
     /// Counted as they come.
     Memory(std::thread::JoinHandle<Tally>),
     /// Counted at the end, from this byte on.
     File { path: PathBuf, from: u64 },
 }
 
-impl Ledger {
+impl Counts {
     fn open(audit: Option<PathBuf>) -> (Sink, Self) {
         if let Some(path) = audit {
             let from = std::fs::metadata(&path).map_or(0, |file| file.len());

@@ -30,7 +30,7 @@ use crate::audit::{Audit, Event, Kind};
 use crate::caller::kubernetes::Verifier;
 use crate::caller::{Callers, Proofs};
 use crate::config::{self, Flags, Kubernetes, Settings};
-use crate::credentials::{Credentials, Ended, Tools};
+use crate::credentials::{Credentials, Ended, Tools, may_end};
 use crate::exchange::Shared;
 use crate::forward::Connector;
 use crate::limits::Limits;
@@ -179,7 +179,7 @@ impl Prepared {
         let authority = Arc::new(authority(&settings, &policy)?);
         let metrics = Metrics::new();
         measures.iter().for_each(|measure| metrics.sandbox(measure.name, measure.state == State::Enforced));
-        let (ledger, found) = kept(settings.state.as_ref())?;
+        let (ledger, found) = kept(settings.state.as_ref(), &policy)?;
         let stops = found.stops.iter().map(Stopped::order).collect::<Result<Vec<_>, _>>().map_err(|why| anyhow!("the ledger: {why}"))?;
         let audit = Audit::open(settings.audit.clone(), metrics.clone())?;
         if let Some(repaired) = found.repaired {
@@ -253,10 +253,10 @@ impl Running {
 }
 
 /// Opens the state folder, where there is one.
-fn kept(place: Option<&Place>) -> anyhow::Result<(Option<Ledger>, Found)> {
-    let Some(Place { folder, key }) = place else { return Ok((None, Found::default())) };
-    let key = Key::read(key).map_err(|why| anyhow!(why))?;
-    let (ledger, found) = Ledger::open(folder, key).map_err(|why| anyhow!(why))?;
+fn kept(place: Option<&Place>, policy: &Policy) -> anyhow::Result<(Option<Ledger>, Found)> {
+    let Some(place) = place else { return Ok((None, Found::default())) };
+    let key = Key::read(&place.key).map_err(|why| anyhow!(why))?;
+    let (ledger, found) = Ledger::open(place, key, &|issued| may_end(issued, policy)).map_err(|why| anyhow!(why))?;
     Ok((Some(ledger), found))
 }
 

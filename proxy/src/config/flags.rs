@@ -204,12 +204,20 @@ fn sink(asked: Option<PathBuf>) -> Sink {
     }
 }
 
+/// Where state is kept that is named by flags alone.
+///
+/// # Errors
+/// Where the folder has no key.
+pub fn named_state(folder: PathBuf, key: Option<PathBuf>) -> Result<Option<Place>, Invalid> {
+    state(Some(folder), key, None)
+}
+
 fn state(folder: Option<PathBuf>, key: Option<PathBuf>, file: Option<super::file::State>) -> Result<Option<Place>, Invalid> {
     let (of_file, key_of_file) = file.map_or((None, None), |file| (Some(file.folder), file.key));
     let Some(folder) = folder.or(of_file) else { return Ok(None) };
     let of_systemd = || Some(Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join("keygress-state-key")).filter(|key| key.exists());
     match key.or(key_of_file).or_else(of_systemd) {
-        Some(key) => Ok(Some(Place { folder, key })),
+        Some(key) => Ok(Some(Place { folder, key, run: None })),
         None => {
             let help = "name a file of 32 random bytes with `--state-key FILE`, or give the unit the credential `keygress-state-key`";
             Err(Invalid::with_help("the state folder has no key".to_owned(), help))

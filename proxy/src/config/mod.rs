@@ -23,7 +23,7 @@ mod file;
 /// The certificates by which upstreams are verified.
 mod roots;
 
-pub use flags::Flags;
+pub use flags::{Flags, named_state};
 pub use roots::roots;
 
 /// How long running requests may go on after the process was asked to stop.

@@ -66,7 +66,7 @@ impl Credentials {
             }
         }
         if !leases.is_empty() {
-            tracing::info!(leases = leases.len(), "an earlier process left leases: they are revoked");
+            tracing::warn!(leases = leases.len(), "an earlier process left leases: they are revoked");
             core.in_background(end_all(leases, Arc::clone(core), Instant::now() + REVOCATION_TIME));
         }
     }
@@ -119,6 +119,12 @@ fn event(issued: &Issued, kind: Kind) -> Event {
         fingerprint: Some(issued.fingerprint.as_str().into()),
         ..Event::new(kind)
     }
+}
+
+/// Whether this policy may end what was issued: it has the credential as it was.
+#[must_use]
+pub fn may_end(issued: &Issued, policy: &Policy) -> bool {
+    policy.credentials().iter().any(|credential| is_of(issued, credential))
 }
 
 /// Only the same credential may revoke: what was issued by one issuer is not shown to another.

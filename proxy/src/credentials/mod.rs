@@ -179,6 +179,7 @@ use purpose::Purpose;
 
 pub use fingerprint::nonce;
 pub use held::held_text;
+pub use kept::may_end;
 pub use keyring::{Credentials, is_same};
 pub use programs::Programs;
 pub use recall::LeaseInForce;

@@ -31,6 +31,13 @@ impl Folder {
     pub(super) fn ledger(&self) -> PathBuf {
         self.path.join(LEDGER)
     }
+
+    /// Removes it with all that is in it: there is nothing that a later process need know. Where that fails the next one tries again.
+    pub(super) fn remove(&self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::debug!(%error, folder = %self.path.display(), "an empty ledger stays");
+        }
+    }
 }
 
 /// Makes a folder that only our user can enter, or checks one.

@@ -16,8 +16,11 @@ mod journal;
 /// The folder: whose it is, and the lock that keeps a second process out.
 mod folder;
 
+/// Runs that share a folder.
+mod runs;
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -28,6 +31,7 @@ use tokio::sync::oneshot;
 use book::Book;
 use folder::Folder;
 use journal::Journal;
+use runs::Runs;
 
 pub use folder::private_folder;
 pub use key::Key;
@@ -69,16 +73,23 @@ struct Job {
 }
 
 impl Ledger {
-    /// Opens the folder, which is made where it is missing, and takes over what an earlier process left there.
+    /// Opens the folder, which is made where it is missing, and takes over what earlier processes left there: of runs that were killed,
+    /// the leases that are wanted.
     ///
     /// # Errors
     /// Where the folder is not ours alone or in use, or its rows are not what was written with this key.
-    pub fn open(path: &Path, key: Key) -> Result<(Self, Found), String> {
-        let folder = Folder::open(path)?;
-        let (journal, book, repaired) = Journal::open(folder.ledger(), &key)?;
+    pub fn open(place: &Place, key: Key, wanted: &dyn Fn(&Issued) -> bool) -> Result<(Self, Found), String> {
+        let runs = Runs::enter(&place.folder)?;
+        let folder = match &place.run {
+            Some(run) => runs.own(run)?,
+            None => Folder::open(&place.folder)?,
+        };
+        let (mut journal, mut book, repaired) = Journal::open(folder.ledger(), &key)?;
+        runs.take_over(&key, wanted, (&mut journal, &mut book));
+        drop(runs);
         let found = Found { leases: book.leases(), stops: book.stops(), repaired };
         let (jobs, queue) = mpsc::channel();
-        let writer = Writer { _folder: folder, journal, book, unwritten: Vec::new() };
+        let writer = Writer { folder, is_run: place.run.is_some(), journal, book, unwritten: Vec::new() };
         let thread = std::thread::Builder::new().name("ledger".into()).spawn(move || writer.run(&queue));
         let thread = thread.map_err(|error| format!("the ledger cannot be kept: {error}"))?;
         let inner = Inner { key, jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) };
@@ -145,8 +156,9 @@ fn closed() -> io::Error {
 
 /// The thread's own.
 struct Writer {
-    /// Held for its lock alone.
-    _folder: Folder,
+    folder: Folder,
+    /// Whether the folder is one run's, and goes with it where it holds nothing.
+    is_run: bool,
     journal: Journal,
     book: Book,
     /// Rows that nobody waits for and that the disk refused.
@@ -160,6 +172,9 @@ impl Writer {
             self.commit(jobs);
         }
         self.commit(Vec::new());
+        if self.is_run && self.book.len() == 0 && self.unwritten.is_empty() {
+            self.folder.remove();
+        }
     }
 
     fn commit(&mut self, jobs: Vec<Job>) {
@@ -202,6 +217,8 @@ pub struct Place {
     pub folder: PathBuf,
     /// The file that holds its key.
     pub key: PathBuf,
+    /// The name of this run, where the process is one of several that share the folder. Without it the folder is the process's own.
+    pub run: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! A keygress that is killed: the next one revokes what it left, and what was stopped by hand stays stopped.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use keygress_tests::client::bare;
@@ -52,13 +53,8 @@ fn audit(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-#[test]
-fn a_keygress_that_is_killed_leaves_nothing_alive() {
-    let site = Site::new().unwrap();
-    let echo = Echo::start(&site, "localhost").unwrap();
-    let issuer = Issuer::start(&site, 300).unwrap();
-    let secret = site.write_secret("client-secret", &issuer.basic_secret).unwrap();
-    site.write_secret("state-key", "0123456789abcdef0123456789abcdef").unwrap();
+/// A policy with a credential that is minted and revoked.
+fn write_policy(site: &Site, issuer: &Issuer, echo: &Echo, secret: &Path) {
     let (token_url, revocation_url, port) = (issuer.url("/token"), issuer.url("/token/revocation"), echo.port);
     let policy = format!(
         "version: 1
@@ -81,7 +77,17 @@ rules:
         secret.display()
     );
     site.write("policy.yaml", &policy).unwrap();
-    let url = format!("https://localhost:{port}/hello");
+}
+
+#[test]
+fn a_keygress_that_is_killed_leaves_nothing_alive() {
+    let site = Site::new().unwrap();
+    let echo = Echo::start(&site, "localhost").unwrap();
+    let issuer = Issuer::start(&site, 300).unwrap();
+    let secret = site.write_secret("client-secret", &issuer.basic_secret).unwrap();
+    site.write_secret("state-key", "0123456789abcdef0123456789abcdef").unwrap();
+    write_policy(&site, &issuer, &echo, &secret);
+    let url = format!("https://localhost:{}/hello", echo.port);
 
     let (killed, address) = serve(&site);
     assert_eq!(get(&site, &address, &url), "200");
@@ -105,4 +111,64 @@ rules:
     assert_eq!(get(&site, &address, &url), "200");
     let records = audit(&site.folder().join("audit.jsonl"));
     assert_eq!(records.matches("\"activity\":\"revoked\"").count(), 1, "{records}");
+}
+
+/// A `keygress run` whose command has asked once and now waits for its standard input to end.
+fn run(site: &Site, echo: &Echo) -> Child {
+    let mut command = bare(binary().unwrap());
+    command.arg("run").arg("--policy").arg(site.folder().join("policy.yaml")).arg("--trust-ca").arg(site.upstream_ca());
+    for (flag, name) in [("--state", "state"), ("--state-key", "state-key")] {
+        command.arg(flag).arg(site.folder().join(name));
+    }
+    let script =
+        format!("curl --silent --fail --output /dev/null --max-time 20 https://localhost:{}/hello && echo ready; read -r _", echo.port);
+    command.args(["--", "sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    child
+}
+
+/// Lets the command end, and returns what keygress said.
+fn finish(mut run: Child) -> String {
+    drop(run.stdin.take());
+    let done = run.wait_with_output().unwrap();
+    String::from_utf8(done.stderr).unwrap()
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_nothing_alive_and_runs_beside_it_are_not_touched() {
+    let site = Site::new().unwrap();
+    let echo = Echo::start(&site, "localhost").unwrap();
+    let issuer = Issuer::start(&site, 300).unwrap();
+    let secret = site.write_secret("client-secret", &issuer.basic_secret).unwrap();
+    site.write_secret("state-key", "0123456789abcdef0123456789abcdef").unwrap();
+    write_policy(&site, &issuer, &echo, &secret);
+    let token = |number: usize| echo.seen()[number].values("authorization")[0].strip_prefix("Bearer ").unwrap().to_owned();
+    let is_active = |number| issuer.is_active(&site, &token(number)).unwrap();
+
+    let mut killed = run(&site, &echo);
+    let beside = run(&site, &echo);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(is_active(0) && is_active(1), "a run that is killed revokes nothing by itself");
+
+    let next = run(&site, &echo);
+    let said = finish(next);
+    assert!(!is_active(0) && is_active(1) && !is_active(2), "{said}");
+    assert!(said.contains("an earlier process left leases") && said.contains("2 revoked"), "{said}");
+    assert!(finish(beside).contains("1 revoked"));
+    assert!(!is_active(1));
+
+    let mut killed = run(&site, &echo);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let (_serving, _) = serve(&site);
+    let begun = Instant::now();
+    while is_active(3) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", audit(&site.folder().join("audit.jsonl")));
+    }
+    let left: Vec<_> = std::fs::read_dir(site.folder().join("state/runs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"], "nothing is left of runs that have ended");
 }

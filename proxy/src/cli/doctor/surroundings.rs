@@ -9,6 +9,7 @@ use crate::audit::Sink;
 use crate::cli::serve::untouched;
 use crate::config::Settings;
 use crate::reload;
+use crate::state::{Key, Place, private_folder};
 
 /// Looks at user, files, policy, audit and clock.
 pub(super) fn look(settings: Option<&Settings>) -> Vec<Finding> {
@@ -16,7 +17,7 @@ pub(super) fn look(settings: Option<&Settings>) -> Vec<Finding> {
         let hint = "not looked at: name a policy as for `serve` (`--policy PATH`, or `--config FILE`)";
         return vec![user(), clock(), Finding::new("policy", Level::Warning, hint)];
     };
-    vec![user(), clock(), same_uid(settings), policy(settings), audit(settings)]
+    vec![user(), clock(), same_uid(settings), policy(settings), audit(settings), ledger(settings)]
 }
 
 fn user() -> Finding {
@@ -64,6 +65,18 @@ fn audit(settings: &Settings) -> Finding {
     match synced {
         Ok(()) => Finding::new("audit", Level::Good, format!("{}: written and synced to the disk", path.display())),
         Err(error) => Finding::new("audit", Level::Bad, format!("{}: {error}", path.display())),
+    }
+}
+
+/// Whether what is issued is revoked where the process is killed.
+fn ledger(settings: &Settings) -> Finding {
+    let Some(Place { folder, key, .. }) = &settings.state else {
+        let what = "none: what a keygress that is killed had issued lives until it expires; `--state FOLDER --state-key FILE` keeps it";
+        return Finding::new("ledger", Level::Warning, what);
+    };
+    match private_folder(folder).and_then(|()| Key::read(key)) {
+        Ok(_) => Finding::new("ledger", Level::Good, format!("{}: ours alone, and its key can be read", folder.display())),
+        Err(why) => Finding::new("ledger", Level::Bad, why),
     }
 }
 

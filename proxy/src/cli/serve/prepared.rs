@@ -63,6 +63,19 @@ impl Prepared {
         Ok(Self { settings, files, policy, opened, metrics, bounds: Bounds::default(), measures: Vec::new() })
     }
 
+    /// The policy that it begins with.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Keeps in this place what outlives the process.
+    #[must_use]
+    pub fn keeping(mut self, place: Option<Place>) -> Self {
+        self.settings.state = place;
+        self
+    }
+
     /// Refuses what a workload could change: the binary, the policy, what it names, where the CA is written.
     ///
     /// # Errors
@@ -173,7 +186,7 @@ fn declared(settings: &Settings, policy: &Policy) -> Declared {
     if let Sink::File(path) = &settings.audit {
         declared.write(path);
     }
-    if let Some(Place { folder, key }) = &settings.state {
+    if let Some(Place { folder, key, .. }) = &settings.state {
         declared.write(&folder.join("ledger"));
         declared.read(key);
     }
