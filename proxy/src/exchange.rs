@@ -25,6 +25,9 @@ pub mod line;
 /// What is written down of one request.
 mod record;
 
+/// What a strict audit holds before a credential leaves.
+mod intent;
+
 /// Why a request goes no further, as it is told.
 mod refused;
 
@@ -141,12 +144,14 @@ async fn attempt(
     use_of: &mut Use<'_>,
     (mut head, mut body): (Parts, Body),
 ) -> Result<Response<Incoming>, Refusal> {
+    record.intend_to_show(use_of).await?;
     let mut link = forward::reach(shelf, line.connector(), target).await?;
     loop {
         if link.is_fresh() {
             use_of.confirm().await?;
             use_of.is_shown_to(target)?;
         }
+        record.intend(use_of).await?;
         tie.check(&line.shared().stops)?;
         body = use_of.put_on(&mut head, body, shelf)?;
         record.sent(use_of);

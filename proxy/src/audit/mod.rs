@@ -33,6 +33,8 @@ const DURABLE_TIMEOUT: Duration = Duration::from_secs(1);
 pub enum Kind {
     /// A provider issued material: a lease begins.
     Issued,
+    /// A credential is about to leave: in a strict audit this is on the disk before its first byte goes.
+    Intended,
     /// A request was sent, with or without a credential.
     Used,
     /// An answer held the credential, which was masked, or could not be searched to its end.
@@ -74,6 +76,7 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Issued => "issued",
+            Self::Intended => "intended",
             Self::Used => "used",
             Self::Scrubbed => "scrubbed",
             Self::Denied => "denied",
@@ -203,6 +206,7 @@ pub enum Sink {
 #[derive(Clone)]
 pub struct Audit {
     writer: Arc<sink::Writer>,
+    is_strict: bool,
 }
 
 impl Audit {
@@ -212,7 +216,19 @@ impl Audit {
     /// Where the sink cannot be opened, belongs to somebody else, is in use, or holds no record that can be continued.
     pub fn open(sink: Sink, metrics: Metrics) -> io::Result<Self> {
         let store = store::open(sink)?;
-        Ok(Self { writer: Arc::new(sink::Writer::start(store, metrics)?) })
+        Ok(Self { writer: Arc::new(sink::Writer::start(store, metrics)?), is_strict: false })
+    }
+
+    /// The same, in which a credential leaves only after that is on the disk: see [`Kind::Intended`].
+    #[must_use]
+    pub fn strict(self, is_strict: bool) -> Self {
+        Self { is_strict, ..self }
+    }
+
+    /// Whether a credential may leave only after that is on the disk.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.is_strict
     }
 
     /// Records an event soon: bounded loss (20 ms) if the process is killed. Never waits: where the queue (65,536) is full

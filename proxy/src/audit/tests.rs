@@ -199,7 +199,7 @@ impl Trouble {
         let disk: Box<dyn Disk + Send> = Box::new(self.clone());
         let store = Store::Faulty(Whole::new(disk, 0));
         let opened = Opened { store, head: chain::Head::empty(), events: Vec::new() };
-        Audit { writer: Arc::new(sink::Writer::start(opened, metrics.clone()).unwrap()) }
+        Audit { writer: Arc::new(sink::Writer::start(opened, metrics.clone()).unwrap()), is_strict: false }
     }
 }
 

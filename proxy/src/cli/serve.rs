@@ -181,7 +181,7 @@ impl Prepared {
         measures.iter().for_each(|measure| metrics.sandbox(measure.name, measure.state == State::Enforced));
         let (ledger, found) = kept(settings.state.as_ref(), &policy)?;
         let stops = found.stops.iter().map(Stopped::order).collect::<Result<Vec<_>, _>>().map_err(|why| anyhow!("the ledger: {why}"))?;
-        let audit = Audit::open(settings.audit.clone(), metrics.clone())?;
+        let audit = Audit::open(settings.audit.clone(), metrics.clone())?.strict(settings.audit_strict);
         if let Some(repaired) = found.repaired {
             tracing::warn!("{repaired}");
             audit.record(Event { message: Some(repaired.into()), ..Event::new(Kind::Recovered) });

@@ -24,6 +24,8 @@ pub(super) struct ProxyFile {
     pub(super) workers: Option<usize>,
     /// A file, or `stdout`.
     pub(super) audit: Option<PathBuf>,
+    /// Nothing leaves with a credential before that is on the disk.
+    pub(super) audit_strict: bool,
     /// What outlives the process.
     pub(super) state: Option<State>,
     /// Health, metrics and control.

@@ -47,6 +47,9 @@ pub struct Flags {
     /// Append the audit to this file, or to `stdout`. Default: stdout.
     #[arg(long, value_name = "FILE", env = "KEYGRESS_AUDIT")]
     audit: Option<PathBuf>,
+    /// Let a credential leave only after the record of its use is on the disk: a use then waits for a sync, which it shares with others.
+    #[arg(long, env = "KEYGRESS_AUDIT_STRICT")]
+    audit_strict: bool,
     /// Keep in this folder what outlives the process: leases, so that those of a process that was killed are revoked, and what was stopped by
     /// hand.
     #[arg(long, value_name = "FOLDER", env = "KEYGRESS_STATE")]
@@ -139,6 +142,14 @@ impl Flags {
         let permit = first_given(self.ca_permit, file.ca.permit);
         let grace = self.drain_grace.or(file.drain_grace);
         let overload_delay = self.overload_delay.or(file.overload_delay);
+        let (audit, audit_strict) = (sink(self.audit.or(file.audit)), self.audit_strict || file.audit_strict);
+        if audit_strict && !matches!(audit, Sink::File(_)) {
+            let help = "name a file with `--audit FILE`, or under `audit:` in proxy.yaml";
+            return Err(Invalid::with_help(
+                "a strict audit goes to a file: nobody knows when standard output is on a disk".to_owned(),
+                help,
+            ));
+        }
         Ok(Settings {
             policy,
             tcp,
@@ -147,7 +158,8 @@ impl Flags {
             mark: self.mark.or(file.mark),
             unix,
             workers: workers(self.workers.map(usize::from).or(file.workers))?,
-            audit: sink(self.audit.or(file.audit)),
+            audit,
+            audit_strict,
             state: state(self.state, self.state_key, file.state)?,
             admin_socket: self.admin_socket.or(file.admin.socket),
             metrics: self.metrics.or(file.admin.metrics),

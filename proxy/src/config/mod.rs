@@ -48,6 +48,8 @@ pub struct Settings {
     pub workers: usize,
     /// Where the audit goes.
     pub audit: Sink,
+    /// Let a credential leave only after the record of its use is on the disk.
+    pub audit_strict: bool,
     /// Where what outlives the process is kept: leases, and what was stopped by hand.
     pub state: Option<Place>,
     /// Where health, metrics and control are served, mode 0600.
@@ -105,6 +107,7 @@ impl Default for Settings {
             unix: Vec::new(),
             workers: 1,
             audit: Sink::Stdout,
+            audit_strict: false,
             state: None,
             admin_socket: None,
             metrics: None,

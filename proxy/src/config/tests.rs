@@ -69,6 +69,7 @@ fn the_file_says_the_same_as_the_flags_and_its_paths_are_its_own() {
          mark: 7\n\
          workers: 3\n\
          audit: audit.jsonl\n\
+         audit_strict: true\n\
          admin: { socket: admin.sock, metrics: 0.0.0.0:9464 }\n\
          upstream_ca: [ca.pem]\n\
          ca: { permit: ['*.example.com', api.test], file: local.pem }\n\
@@ -87,7 +88,7 @@ fn the_file_says_the_same_as_the_flags_and_its_paths_are_its_own() {
     assert_eq!(settings.transparent, ["127.0.0.1:2".parse().unwrap(), "[::1]:2".parse().unwrap()]);
     assert_eq!((settings.tproxy, settings.mark), (vec!["127.0.0.1:3".parse().unwrap()], Some(7)));
     assert_eq!(settings.workers, 3);
-    assert!(matches!(settings.audit, Sink::File(path) if path == own("audit.jsonl")));
+    assert!(matches!(settings.audit, Sink::File(path) if path == own("audit.jsonl")) && settings.audit_strict);
     assert_eq!(settings.admin_socket, Some(own("admin.sock")));
     assert_eq!(settings.metrics, Some("0.0.0.0:9464".parse().unwrap()));
     assert_eq!(settings.upstream_ca, [own("ca.pem")]);
@@ -115,6 +116,14 @@ fn a_wide_listener_in_the_file_needs_its_word_too() {
     settings.unwrap_err();
     let (_folder, settings) = from_file("policy: [a]\nlisten: { tcp: ['0.0.0.0:1'] }\nunsafe_listen: true\n", &[]);
     settings.unwrap();
+}
+
+#[test]
+fn a_strict_audit_goes_to_a_file() {
+    let refused = settings(["--policy", "p", "--audit-strict"]).unwrap_err();
+    assert!(refused.contains("a strict audit goes to a file") && refused.contains("--audit FILE"), "{refused}");
+    assert!(settings(["--policy", "p", "--audit-strict", "--audit", "a.jsonl"]).unwrap().audit_strict);
+    assert!(!settings(["--policy", "p", "--audit", "a.jsonl"]).unwrap().audit_strict);
 }
 
 #[test]

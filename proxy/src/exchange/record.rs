@@ -28,9 +28,11 @@ pub fn unanswered(line: &Line, refusal: &Refusal) {
 
 /// The record of one request while it is being carried.
 pub(super) struct Record<'l> {
-    line: &'l Line,
+    pub(super) line: &'l Line,
     id: u64,
-    event: Event,
+    pub(super) event: Event,
+    /// The lease whose use is on the disk already, where the audit is strict.
+    pub(super) intended: Option<Arc<str>>,
     sent: bool,
     ended: bool,
 }
@@ -45,7 +47,7 @@ impl<'l> Record<'l> {
             event.uid = Some(process.uid);
             event.pid = process.pid;
         }
-        Self { line, id, event, sent: false, ended: false }
+        Self { line, id, event, intended: None, sent: false, ended: false }
     }
 
     /// The id under which the audit holds this request.

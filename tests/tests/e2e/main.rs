@@ -100,5 +100,8 @@ mod units;
 /// What is on record.
 mod records;
 
+/// What is on record before it happens.
+mod strict;
+
 /// Upstreams and callers that mean harm.
 mod hostile;
