@@ -1,6 +1,6 @@
 //! The proxy under test: the very one that `keygress serve` starts, in this process.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use keygress::audit::Sink;
+use keygress::caller::NewTask;
 use keygress::cli::serve::{self, Running};
 use keygress::config::Settings;
 use keygress::credentials::Ended;
@@ -39,6 +40,16 @@ pub struct Proxy {
     policy: PathBuf,
     audit: Mutex<Audit>,
     metrics: Metrics,
+}
+
+/// What the application of a task gets to hold.
+pub struct Held {
+    /// The id of the task.
+    pub id: String,
+    /// What admits its requests.
+    pub token: String,
+    /// Credential name → its placeholder.
+    pub placeholders: BTreeMap<String, String>,
 }
 
 /// What the audit wrote so far.
@@ -128,6 +139,33 @@ impl Proxy {
         let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
         let status = head.split(' ').nth(1).context("no status")?.parse()?;
         Ok((status, serde_json::from_str(body)?))
+    }
+
+    /// Begins a task with this label, which holds a placeholder for each of these credentials.
+    ///
+    /// # Errors
+    /// Where the proxy was stopped.
+    pub fn begin_task(&self, (label, value): (&str, &str), credentials: &[&str]) -> Result<Held> {
+        let labels = BTreeMap::from([(label.to_owned(), value.to_owned())]);
+        let NewTask { running: task, token, placeholders } = NewTask::new(labels, credentials.iter().map(|name| (*name, "")))?;
+        let running = self.running.as_ref().context("stopped")?;
+        let id = running.shared.callers.begin(task).task.id.clone();
+        Ok(Held { id, token: token.to_string(), placeholders })
+    }
+
+    /// Ends a task: its token opens nothing from now on.
+    ///
+    /// # Errors
+    /// Where the proxy was stopped.
+    pub fn end_task(&self, held: &Held) -> Result<()> {
+        self.running.as_ref().context("stopped")?.shared.callers.end(&held.id);
+        Ok(())
+    }
+
+    /// The admin socket.
+    #[must_use]
+    pub fn admin(&self) -> &Path {
+        &self.admin
     }
 
     /// A program that finds the proxy and its CA in its environment, as a user would set it.

@@ -108,8 +108,16 @@ impl<U: Upstream> Ground<U> {
     /// # Errors
     /// Where something cannot be started.
     pub fn around(site: Site, api: U, keys: &str, rules: &str) -> Result<Self> {
+        Self::under(site, api, "", &format!("{keys}{rules}"))
+    }
+
+    /// The same with further `credentials`, and whatever else stands behind the first rule.
+    ///
+    /// # Errors
+    /// Where something cannot be started.
+    pub fn under(site: Site, api: U, credentials: &str, rest: &str) -> Result<Self> {
         let key = canary()?;
-        let policy = policy(&site, &key, api.port(), keys, rules)?;
+        let policy = policy(&site, &key, api.port(), credentials, rest)?;
         let proxy = Proxy::start(&site, &policy)?;
         let evil = Echo::start(&site, "evil.test")?;
         let target = Target {
@@ -235,7 +243,7 @@ fn told(record: &Value) -> Option<String> {
 }
 
 /// The policy of this ground. The names in its comment are on loopback, so that whoever dials them succeeds.
-fn policy(site: &Site, key: &str, port: u16, keys: &str, rules: &str) -> Result<String> {
+fn policy(site: &Site, key: &str, port: u16, credentials: &str, rest: &str) -> Result<String> {
     let file = site.write_secret("key", key)?;
     Ok(format!(
         "version: 1
@@ -247,7 +255,7 @@ credentials:
     source: {{ file: {} }}
     inject: bearer
     only_to: [{HOST}]
-rules:
+{credentials}rules:
   api:
     from: any
     to: https://{HOST}:{port}
@@ -257,7 +265,7 @@ rules:
     route: api
     allow_ips: [127.0.0.1/32]
     request_trailers: [x-kept]
-{keys}{rules}",
+{rest}",
         file.display()
     ))
 }

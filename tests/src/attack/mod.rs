@@ -24,3 +24,6 @@ pub mod oracle;
 
 /// The ground of the adversarial tests: two upstreams, identities, a proxy, and all their sinks.
 pub mod ground;
+
+/// The defences, and how each is taken away.
+pub mod defences;

@@ -14,6 +14,12 @@ mod paths;
 /// Getting it back.
 mod returning;
 
+/// A second workload on the same proxy.
+mod sharing;
+
+/// What gives orders, and what keeps records.
+mod control;
+
 /// Who proves which name to whom.
 mod tls;
 

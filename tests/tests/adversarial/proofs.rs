@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use keygress_tests::attack::defences::REMOVALS;
 use keygress_tests::tools;
 
 /// Whether `module::test` of a test folder is a function in its file.
@@ -46,4 +47,20 @@ fn a_test_that_does_not_exist_is_found_out() {
     assert!(exists(&folder, "proofs::a_test_that_does_not_exist_is_found_out"));
     assert!(!exists(&folder, "proofs::a_test_that_was_never_written"));
     assert!(!exists(&folder, "nothing::every_promise_names_tests_that_exist"));
+}
+
+#[test]
+fn every_defence_can_be_taken_away_alone() {
+    // `defences` does it; here is that what it looks for has not changed under its hands.
+    let root = tools::root();
+    let folder = root.join("tests/tests/adversarial");
+    let mut names: Vec<&str> = REMOVALS.iter().map(|removal| removal.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.len() == REMOVALS.len() && names.len() >= 10, "{names:?}");
+    for removal in REMOVALS {
+        let text = std::fs::read_to_string(root.join(removal.file)).unwrap();
+        assert_eq!(text.matches(removal.from).count(), 1, "`{}`: what it takes away is not once in {}", removal.name, removal.file);
+        assert!(exists(&folder, removal.test), "`{}` names `{}`, which does not exist", removal.name, removal.test);
+    }
 }

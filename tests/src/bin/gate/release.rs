@@ -1,4 +1,5 @@
-//! What `cargo gate --full` adds: the release binary with its figures, the demo from it, the static binary of the image, and the peers of the bench.
+//! What `cargo gate --full` adds: the release binary with its figures, the demo from it, the static binary of the image, the suite without
+//! each defence, and the peers of the bench.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ pub(crate) fn suites() -> Vec<Outcome> {
         Suite::cargo("release", Duration::from_secs(900), "build --locked --release --package keygress").run(),
         suite::inside("figures", Duration::from_secs(60), figures),
         Suite::new("static", Duration::from_secs(1200), static_build).run(),
+        Suite::cargo("defences", Duration::from_secs(2400), "run --locked --profile ci --package keygress-tests --bin defences").run(),
         Suite::new("peers", Duration::from_secs(900), peers).run(),
     ]
 }
