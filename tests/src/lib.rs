@@ -23,3 +23,6 @@ pub mod process;
 
 /// Attacks, by every way in, and the oracle that finds a secret again.
 pub mod attack;
+
+/// Fuzz targets, and what is kept of their inputs.
+pub mod fuzz;
