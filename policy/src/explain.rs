@@ -87,9 +87,10 @@ impl<S: Source> Policy<S> {
                 decision: "allow",
                 rule: Some(grant.rule.name.to_string()),
                 credential: grant.credential.map(|credential| credential.name.to_string()),
-                reason: match grant.credential {
-                    Some(credential) => format!("rule `{}` allows it and puts on `{}`", grant.rule.name, credential.name),
-                    None => format!("rule `{}` allows it and puts nothing on", grant.rule.name),
+                reason: match (grant.credential, &grant.rule.via) {
+                    (Some(credential), _) => format!("rule `{}` allows it and puts on `{}`", grant.rule.name, credential.name),
+                    (None, Some(via)) => format!("rule `{}` allows it and sends it through the broker `{via}`", grant.rule.name),
+                    (None, None) => format!("rule `{}` allows it and puts nothing on", grant.rule.name),
                 },
                 ..explanation
             },
@@ -234,6 +235,8 @@ fn reason(rule: &Rule, terms: &Terms, question: &Question<'_>) -> RuleReason {
         && !terms.allow.iter().any(|allow| terms.names_minting(allow) && allow.matches(question.method, question.path))
     {
         (false, "the answer would be a new credential, and no entry of `allow` names the request in full".to_owned())
+    } else if rule.via.is_some() {
+        (true, "it allows the request and sends it through its broker".to_owned())
     } else if rule.credential.is_some() {
         (true, "it allows the request and puts a credential on".to_owned())
     } else {

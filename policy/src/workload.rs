@@ -1,6 +1,7 @@
 //! Who calls: attributes that a caller has proven, and the selectors of the policy that recognise them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is proven about a caller. Filled by `proxy/src/caller/`, one field a proof; nothing here is a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,7 +10,9 @@ pub struct Caller {
     pub process: Option<Process>,
     /// The pod whose verified token the listener holds.
     pub pod: Option<Pod>,
-    /// The task whose token was presented, or whose listener was used.
+    /// The other end of a connection over mutual TLS.
+    pub peer: Option<Peer>,
+    /// The task whose token was presented, or whose listener was used; of a peer, the task that it says to speak for.
     pub task: Option<Task>,
 }
 
@@ -43,8 +46,27 @@ pub struct Pod {
     pub pod: Option<String>,
 }
 
+/// The other end of a connection over mutual TLS, from its verified client certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// The SPIFFE ID, where the certificate has one.
+    pub spiffe_id: Option<String>,
+    /// The DNS names of the certificate.
+    pub dns_names: Vec<String>,
+    /// The workloads that the caller is by the policy of the peer, where it is a keygress that speaks for others and signed that.
+    pub workloads: Vec<Arc<str>>,
+}
+
+impl Peer {
+    /// The one name for it: the SPIFFE ID, else the first DNS name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.spiffe_id.as_ref().or(self.dns_names.first()).map_or("", String::as_str)
+    }
+}
+
 /// One bounded run of a workload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Task {
     /// Identifier, unique for this keygress process.
     pub id: String,
@@ -64,6 +86,7 @@ pub struct Workloads {
 pub(crate) struct Selector {
     pub(crate) pod: Option<PodSelector>,
     pub(crate) process: Option<ProcessSelector>,
+    pub(crate) peer: Option<PeerSelector>,
     /// Labels that the task must have.
     pub(crate) task: Option<BTreeMap<String, String>>,
 }
@@ -86,11 +109,23 @@ pub(crate) struct ProcessSelector {
     pub(crate) executable: Option<String>,
 }
 
+/// A peer as the policy describes it; exactly one of the two names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PeerSelector {
+    pub(crate) spiffe_id: Option<String>,
+    pub(crate) dns_name: Option<String>,
+    pub(crate) workload: Option<String>,
+}
+
 impl Selector {
     /// Whether the caller has proven everything that is given. A selector of nothing recognises nobody.
     pub(crate) fn recognises(&self, caller: &Caller) -> bool {
-        let given = self.pod.is_some() || self.process.is_some() || self.task.is_some();
+        let given = self.pod.is_some() || self.process.is_some() || self.peer.is_some() || self.task.is_some();
+        // What labels a task of a peer has is the peer's word: it counts where the policy names the peer.
+        let believed = self.task.is_none() || caller.peer.is_none() || self.peer.is_some();
         given
+            && believed
+            && self.peer.as_ref().is_none_or(|peer| caller.peer.as_ref().is_some_and(|proven| peer.recognises(proven)))
             && self.pod.as_ref().is_none_or(|pod| caller.pod.as_ref().is_some_and(|proven| pod.recognises(proven)))
             && self.process.as_ref().is_none_or(|process| caller.process.as_ref().is_some_and(|proven| process.recognises(proven)))
             && self.task.as_ref().is_none_or(|labels| caller.task.as_ref().is_some_and(|proven| has_labels(proven, labels)))
@@ -109,6 +144,14 @@ impl PodSelector {
         self.namespace == proven.namespace
             && self.service_account == proven.service_account
             && admits(self.pod.as_ref(), proven.pod.as_ref())
+    }
+}
+
+impl PeerSelector {
+    fn recognises(&self, proven: &Peer) -> bool {
+        admits(self.spiffe_id.as_ref(), proven.spiffe_id.as_ref())
+            && self.dns_name.as_ref().is_none_or(|name| proven.dns_names.contains(name))
+            && self.workload.as_ref().is_none_or(|name| proven.workloads.iter().any(|own| **own == **name))
     }
 }
 
@@ -178,7 +221,35 @@ mod tests {
         let task = Task { id: "1".into(), labels: labels.into_iter().chain([("more".into(), "x".into())]).collect() };
         assert!(!selector.recognises(&Caller { process: Some(process()), ..Caller::default() }));
         assert!(!selector.recognises(&Caller { task: Some(task.clone()), ..Caller::default() }));
-        assert!(selector.recognises(&Caller { process: Some(process()), task: Some(task), pod: None }));
+        assert!(selector.recognises(&Caller { process: Some(process()), task: Some(task), ..Caller::default() }));
+    }
+
+    fn peer(spiffe_id: Option<&str>, dns_name: Option<&str>, workload: Option<&str>) -> Selector {
+        let [spiffe_id, dns_name, workload] = [spiffe_id, dns_name, workload].map(|text| text.map(Into::into));
+        Selector { peer: Some(PeerSelector { spiffe_id, dns_name, workload }), ..Selector::default() }
+    }
+
+    #[test]
+    fn a_peer_is_recognised_by_its_certificate_and_whom_it_speaks_for() {
+        let id = "spiffe://example.org/billing";
+        let proven = Peer { spiffe_id: Some(id.into()), dns_names: vec!["pod.example.org".into()], workloads: vec!["agent".into()] };
+        let caller = Caller { peer: Some(proven), ..Caller::default() };
+        assert!(peer(Some(id), None, None).recognises(&caller));
+        assert!(peer(None, Some("pod.example.org"), Some("agent")).recognises(&caller));
+        assert!(!peer(None, Some("other.example.org"), None).recognises(&caller));
+        assert!(!peer(Some("spiffe://example.org/billing/x"), None, None).recognises(&caller));
+        assert!(!peer(Some(id), None, Some("billing")).recognises(&caller));
+        assert!(!peer(Some(id), None, None).recognises(&Caller::default()));
+    }
+
+    #[test]
+    fn the_task_of_a_peer_counts_only_where_the_peer_is_named() {
+        let labels = BTreeMap::from([("kind".to_owned(), "agent".to_owned())]);
+        let task = Some(Task { id: "1".into(), labels: labels.clone() });
+        let proven = Peer { spiffe_id: Some("spiffe://example.org/ci".into()), ..Peer::default() };
+        let caller = Caller { peer: Some(proven), task, ..Caller::default() };
+        assert!(!Selector { task: Some(labels.clone()), ..Selector::default() }.recognises(&caller));
+        assert!(Selector { task: Some(labels), ..peer(Some("spiffe://example.org/ci"), None, None) }.recognises(&caller));
     }
 
     #[test]

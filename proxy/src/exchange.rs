@@ -116,7 +116,8 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
 
     // put it on, send it
     let (allow_ips, http1_only, client_auth) = (&*grant.rule.allow_ips, caller_upgrade.is_some(), use_of.client_auth().cloned());
-    let target = Target { scheme, host: &host, port, allow_ips, http1_only, client_auth: client_auth.as_ref() };
+    let via = grant.rule.via.as_ref();
+    let target = Target { scheme, host: &host, port, allow_ips, http1_only, client_auth: client_auth.as_ref(), via };
     let shelf = sight.shelf(line.pool(), grant.rule.lineage, &target)?;
     let body = use_of.read(&grant, &head, &shelf, Body::request(body, &grant.rule.request_trailers)).await?;
     let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
@@ -154,7 +155,7 @@ async fn attempt(
         record.intend(use_of).await?;
         tie.check(&line.shared().stops)?;
         body = use_of.put_on(&mut head, body, shelf)?;
-        record.sent(use_of);
+        record.sent(use_of, link.announce());
         match forward::send(shelf, link, head, body).await {
             Ok(response) => return Ok(response),
             Err(Failed::Refused(refusal)) => return Err(refusal),
@@ -204,7 +205,8 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
         record.rule(rule);
         let tie = line.tie(&sight, record.id(), (rule, None), &host)?;
         counted(line, &sight, rule)?;
-        let target = Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false, client_auth: None };
+        let target =
+            Target { scheme: rule.scheme, host: &host, port, allow_ips: &rule.allow_ips, http1_only: false, client_auth: None, via: None };
         let upstream = Box::pin(line.connector().dial(&target)).await?;
         tie.check(&line.shared().stops)?;
         Ok(Opened::Tunnel(upstream, tie))

@@ -45,6 +45,12 @@ pub mod stream;
 /// What SDKs are given that ask for their own credentials.
 pub mod stand_ins;
 
+/// Our own certificate over mutual TLS, and whom we trust at the other end.
+pub mod identity;
+
+/// What a keygress says to its broker of one request.
+pub mod statement;
+
 /// A client certificate that a destination is shown.
 pub mod client_auth;
 

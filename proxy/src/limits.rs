@@ -124,6 +124,7 @@ mod tests {
             forward: Vec::new(),
             limit: Some(Limit { count, window_seconds, per }),
             credential: None,
+            via: None,
             constrains_path: false,
             unsafe_unscrubbed_body: false,
         }

@@ -86,6 +86,12 @@ codes! {
     TaskEnded = "task_ended", FORBIDDEN, "The task has ended", "Begin a new task; retrying will not help.";
     /// The caller may not use this listener at all.
     CallerRefused = "caller_refused", FORBIDDEN, "The caller is refused", "Run the application under another user than keygress.";
+    /// The client certificate proves nothing, or there is none.
+    PeerRefused = "peer_refused", FORBIDDEN, "The client certificate is refused", "Show a client certificate that is current and comes from an authority of this listener; retrying with this one will not help.";
+    /// What a peer says of its caller is not believed.
+    StatementRefused = "statement_refused", FORBIDDEN, "What is said of the caller is not believed", "Only a keygress speaks for others, anew for each request; look at the clocks and certificates of both sides.";
+    /// The broker of the rule cannot be used.
+    BrokerUnavailable = "broker_unavailable", BAD_GATEWAY, "The broker cannot be used", "Look at the broker, and at the certificates on both sides; nothing was sent by another way.";
     /// No more connections.
     Full = "full", SERVICE_UNAVAILABLE, "Too many connections", "Close connections that are not used, and try again.";
     /// This worker has more to do than it can.
@@ -201,7 +207,13 @@ impl Refusal {
     fn closes(&self) -> bool {
         matches!(
             self.code,
-            Code::BadRequest | Code::CodingNotCarried | Code::Misdirected | Code::MethodNotCarried | Code::CallerRefused | Code::Full
+            Code::BadRequest
+                | Code::CodingNotCarried
+                | Code::Misdirected
+                | Code::MethodNotCarried
+                | Code::CallerRefused
+                | Code::PeerRefused
+                | Code::Full
         )
     }
 }

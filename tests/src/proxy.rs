@@ -105,6 +105,14 @@ impl Proxy {
         self.address
     }
 
+    /// Where peers connect over mutual TLS.
+    ///
+    /// # Errors
+    /// Where it does not listen for them.
+    pub fn mutual(&self) -> Result<SocketAddr> {
+        self.running.as_ref().and_then(|running| running.mutual.first().copied()).context("no listener over mutual TLS")
+    }
+
     /// The port of [`Proxy::address`].
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd};
 use tempfile::TempDir;
 
 /// The ground of one test; its folder goes with it.
@@ -85,8 +85,21 @@ impl Site {
     /// # Errors
     /// Where the host is no name.
     pub fn certificate(&self, host: &str, validity: Validity) -> Result<Certificate> {
-        let mut params = CertificateParams::new([host.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, host);
+        self.signed(CertificateParams::new([host.to_owned()])?, host, validity)
+    }
+
+    /// A certificate with this SPIFFE ID and no other name, signed by the authority.
+    ///
+    /// # Errors
+    /// Where the ID cannot stand in a certificate.
+    pub fn svid(&self, spiffe_id: &str, validity: Validity) -> Result<Certificate> {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names.push(SanType::URI(spiffe_id.try_into()?));
+        self.signed(params, "a workload", validity)
+    }
+
+    fn signed(&self, mut params: CertificateParams, name: &str, validity: Validity) -> Result<Certificate> {
+        params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = match validity {
             Validity::Current => date_time_ymd(2059, 1, 1),

@@ -68,7 +68,7 @@ impl<S: Source + Debug> Policy<S> {
 
 /// Whether both rules reach the same peers in the same way. What they allow is asked for every request, on whatever connection it goes.
 fn dials_alike(one: &Rule, other: &Rule) -> bool {
-    (one.scheme, &one.host, one.port, &one.allow_ips) == (other.scheme, &other.host, other.port, &other.allow_ips)
+    (one.scheme, &one.host, one.port, &one.allow_ips, &one.via) == (other.scheme, &other.host, other.port, &other.allow_ips, &other.via)
 }
 
 /// What a credential is to the upstream. Owner, labels and destinations are not among it.

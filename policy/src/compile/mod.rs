@@ -18,6 +18,9 @@ mod given;
 /// `rules:` as meant.
 mod rules;
 
+/// `via:` of a rule.
+mod via;
+
 /// `to:` and what belongs to it.
 mod upstream;
 
@@ -136,6 +139,8 @@ pub struct Rule {
     pub limit: Option<Limit>,
     /// Index of the credential in [`Policy::credentials`].
     pub credential: Option<usize>,
+    /// The broker through which it goes, by name: the credential is put on there.
+    pub via: Option<Arc<str>>,
     /// Whether it constrains methods or paths.
     pub constrains_path: bool,
     /// Whether the bodies of answers pass without a search for the credential.
@@ -270,8 +275,18 @@ impl<S: Source> Policy<S> {
 }
 
 impl Rule {
+    /// Whether a credential is put on what it allows, here or at a broker.
+    pub(crate) fn puts_on(&self) -> bool {
+        self.credential.is_some() || self.via.is_some()
+    }
+
+    /// What puts it on: two rules that differ in this cannot both have their way with one request.
+    pub(crate) fn putting_on(&self) -> Option<(Option<usize>, Option<&str>)> {
+        self.puts_on().then_some((self.credential, self.via.as_deref()))
+    }
+
     /// Whether requests must be seen, one by one, for this rule to hold.
     pub(crate) fn intercepts(&self) -> bool {
-        self.constrains_path || self.credential.is_some()
+        self.constrains_path || self.puts_on()
     }
 }

@@ -5,7 +5,7 @@ use http::header;
 
 use super::check::{Check, Compiled, Named, Section};
 use super::upstream::{Upstream, upstream};
-use super::{Callers, Credential, Lineage, Rule, Source, Terms};
+use super::{Callers, Credential, Lineage, Rule, Source, Terms, via};
 use crate::destination::{HostPattern, RequestPattern, Scheme, SlashInSegment};
 use crate::document::{At, EncodedSlash, From, LimitEntry, PerEntry, RuleEntry};
 use crate::limit::{Limit, Per};
@@ -82,6 +82,7 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
     let slash = if opaque_slash { SlashInSegment::Opaque } else { SlashInSegment::Ambiguous };
     let allow = allow(named, slash, check);
     let except = patterns(named, &entry.except, slash, check);
+    let via = via::via(named, check);
     let credential = credential(named, upstream.as_ref(), known, check);
     let limit = entry.limit.as_ref().map_or(Some(None), |limit| self::limit(named, limit, check).map(Some));
     let request_trailers = headers(named, &entry.request_trailers, "request_trailers", check);
@@ -109,6 +110,7 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
         forward: forward?,
         limit: limit?,
         credential: credential?,
+        via: via?,
         constrains_path: entry.allow.is_some() || !entry.except.is_empty(),
         unsafe_unscrubbed_body: unsafe_unscrubbed_body?,
     };
@@ -117,7 +119,7 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
 
 fn callers<S>(named: &Named<RuleEntry>, known: &Known<'_, S>, check: &mut Check) -> Option<Callers> {
     let Some(from) = &named.entry.from else {
-        if named.entry.credential.is_none() {
+        if named.entry.credential.is_none() && named.entry.via.is_none() {
             return Some(Callers::Any);
         }
         check.error(
@@ -161,7 +163,7 @@ fn allow(named: &Named<RuleEntry>, slash: SlashInSegment, check: &mut Check) -> 
             None
         }
         Some(list) => patterns(named, &list.value, slash, check),
-        None if named.entry.credential.is_some() => {
+        None if named.entry.credential.is_some() || named.entry.via.is_some() => {
             check.error(
                 "credential_without_allow",
                 named.place,

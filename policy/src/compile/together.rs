@@ -76,16 +76,16 @@ fn conflicts<S: Source>(policy: &Policy<S>, rules: &[Seen<'_>], check: &mut Chec
 
 /// Pairs of rules with different credentials of which a path can begin alike, each once.
 fn neighbours<'s, 'r>(rules: &'s [Seen<'r>]) -> Vec<(&'s Seen<'r>, &'s Seen<'r>)> {
-    let mut credentials = rules.iter().filter_map(|seen| seen.rule.credential);
+    let mut credentials = rules.iter().filter_map(|seen| seen.rule.putting_on());
     let first = credentials.next();
     if credentials.all(|other| Some(other) == first) {
         return Vec::new();
     }
     let mut by_first: BTreeMap<Option<&[u8]>, BTreeSet<usize>> = BTreeMap::new();
     let mut pairs = BTreeSet::new();
-    for (position, seen) in rules.iter().enumerate().filter(|(_, seen)| seen.rule.credential.is_some()) {
+    for (position, seen) in rules.iter().enumerate().filter(|(_, seen)| seen.rule.puts_on()) {
         let firsts: BTreeSet<Option<&[u8]>> = seen.terms.allow.iter().map(|entry| entry.path.first_literal()).collect();
-        let differs = |other: &&usize| rules.get(**other).is_some_and(|other| other.rule.credential != seen.rule.credential);
+        let differs = |other: &&usize| rules.get(**other).is_some_and(|other| other.rule.putting_on() != seen.rule.putting_on());
         if firsts.contains(&None) {
             pairs.extend(by_first.values().flatten().filter(differs).map(|other| (*other, position)));
         } else {
@@ -101,7 +101,8 @@ fn neighbours<'s, 'r>(rules: &'s [Seen<'r>]) -> Vec<(&'s Seen<'r>, &'s Seen<'r>)
 
 fn conflict<S: Source>(policy: &Policy<S>, one: &Seen<'_>, other: &Seen<'_>, request: &str) -> Problem {
     let credential = |seen: &Seen<'_>| {
-        seen.rule.credential.and_then(|index| policy.credentials.get(index)).map(|credential| credential.name.to_string())
+        let own = seen.rule.credential.and_then(|index| policy.credentials.get(index)).map(|credential| credential.name.to_string());
+        own.or_else(|| Some(format!("that of broker {}", seen.rule.via.as_deref()?)))
     };
     let message = format!(
         "rules `{}` and `{}` put different credentials on the same request: `{}` and `{}` on `{request}`",

@@ -1,8 +1,9 @@
 use super::check::{Check, Compiled, Named, Section};
-use crate::document::{KubernetesEntry, ProcessEntry, TaskEntry, WorkloadEntry};
+use crate::destination::Host;
+use crate::document::{At, KubernetesEntry, MtlsEntry, ProcessEntry, TaskEntry, WorkloadEntry};
 use crate::name::WorkloadName;
 use crate::problem::Place;
-use crate::workload::{PodSelector, ProcessSelector, Selector};
+use crate::workload::{PeerSelector, PodSelector, ProcessSelector, Selector};
 
 /// Length of a container id, in hexadecimal digits.
 const CONTAINER_DIGITS: usize = 64;
@@ -16,18 +17,19 @@ pub(super) fn compile(section: Section<WorkloadEntry>, check: &mut Check) -> Com
 
 fn selector(named: &Named<WorkloadEntry>, check: &mut Check) -> Option<Selector> {
     let entry = &named.entry;
-    if entry.kubernetes.is_none() && entry.process.is_none() && entry.task.is_none() {
+    if entry.kubernetes.is_none() && entry.process.is_none() && entry.mtls.is_none() && entry.task.is_none() {
         check.error(
             "empty_selector",
             named.place,
             format!("workload `{}` is recognised by nothing", named.name),
-            "add `kubernetes:`, `process:` or `task:`; for every caller write `from: any` in the rule",
+            "add `kubernetes:`, `process:`, `mtls:` or `task:`; for every caller write `from: any` in the rule",
         );
         return None;
     }
     let clean = [
         entry.kubernetes.as_ref().is_none_or(|pod| check_pod(pod, named, check)),
         entry.process.as_ref().is_none_or(|process| check_process(&process.value, named.at(process), named, check)),
+        entry.mtls.as_ref().is_none_or(|peer| check_peer(&peer.value, named.at(peer), named, check)),
         entry.task.as_ref().is_none_or(|task| check_task(&task.value, named.at(task), check)),
     ];
     clean.iter().all(|clean| *clean).then(|| Selector {
@@ -37,6 +39,7 @@ fn selector(named: &Named<WorkloadEntry>, check: &mut Check) -> Option<Selector>
             pod: pod.pod.clone(),
         }),
         process: entry.process.as_ref().map(|process| process_selector(&process.value)),
+        peer: entry.mtls.as_ref().map(|peer| peer_selector(&peer.value)),
         task: entry.task.as_ref().map(|task| task.value.labels.clone()),
     })
 }
@@ -94,6 +97,54 @@ fn check_process(process: &ProcessEntry, place: Place, named: &Named<WorkloadEnt
         clean = false;
     }
     clean
+}
+
+fn check_peer(peer: &MtlsEntry, place: Place, named: &Named<WorkloadEntry>, check: &mut Check) -> bool {
+    match (&peer.spiffe_id, &peer.dns_name) {
+        (None, None) => {
+            let help = "add the `spiffe_id` or a `dns_name` of its certificate: whom it speaks for is its own word";
+            check.error("empty_selector", place, format!("workload `{}` names no certificate", named.name), help);
+            return false;
+        }
+        (Some(_), Some(name)) => {
+            check.error("conflicting_keys", named.at(name), "the peer is named by `spiffe_id` and by `dns_name`", "keep one of the two");
+            return false;
+        }
+        (Some(id), None) if !is_spiffe_id(&id.value) => {
+            let message = format!("`{}` is not a SPIFFE ID", id.value);
+            check.error("bad_spiffe_id", named.at(id), message, "write it in full: `spiffe://trust-domain/path`");
+            return false;
+        }
+        (None, Some(name)) if !is_dns_name(&name.value) => {
+            let message = format!("`{}` is not a DNS name", name.value);
+            check.error("bad_dns_name", named.at(name), message, "write one of the names of the certificate in full, in lower case");
+            return false;
+        }
+        (Some(_), None) | (None, Some(_)) => {}
+    }
+    let empty = peer.workload.as_ref().filter(|workload| workload.value.is_empty());
+    if let Some(workload) = empty {
+        check.error("empty_selector", named.at(workload), "the workload has no name", "fill it in, or leave the key out");
+    }
+    empty.is_none()
+}
+
+/// SPIFFE ID: a scheme, a trust domain, and a path that is not empty.
+fn is_spiffe_id(text: &str) -> bool {
+    let Some((domain, path)) = text.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')) else { return false };
+    let plain =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    plain(domain) && path.split('/').all(plain)
+}
+
+/// A name as certificates have it: no wildcard, no address.
+fn is_dns_name(text: &str) -> bool {
+    matches!(Host::parse(text), Ok(Host::Name(name)) if *name == *text)
+}
+
+fn peer_selector(peer: &MtlsEntry) -> PeerSelector {
+    let text = |value: &Option<At<String>>| value.as_ref().map(|value| value.value.clone());
+    PeerSelector { spiffe_id: text(&peer.spiffe_id), dns_name: text(&peer.dns_name), workload: text(&peer.workload) }
 }
 
 fn check_task(task: &TaskEntry, place: Place, check: &mut Check) -> bool {

@@ -180,7 +180,11 @@ impl<S: Source> Policy<S> {
         }
         if let Some(first) = holding.first {
             let (rule, mints) = (rule(first.rule)?, verdict.mints);
-            let credential = Some(self.credentials.get(rule.credential?)?);
+            let credential = match rule.credential {
+                Some(index) => Some(self.credentials.get(index)?),
+                // The broker of the rule puts it on.
+                None => None,
+            };
             return Some(Decision::Grant(Grant { rule, credential, unscrubbed: !verdict.searched, mints }));
         }
         if let Some(minting) = verdict.minting() {

@@ -38,12 +38,13 @@ impl Sites {
     /// Sorts rules, by name, into their destinations.
     pub(crate) fn new<'r>(rules: impl Iterator<Item = (&'r Rule, &'r Terms)>) -> Self {
         let mut sites = Self::default();
+        let mut brokers = Vec::new();
         for (rule, terms) in rules {
             let list = match &rule.host {
                 HostPattern::Exact(host) => sites.exact.entry(host.clone()).or_default(),
                 HostPattern::Under(suffix) => sites.under.entry(suffix.clone()).or_default(),
             };
-            Site::of(list, rule).add(rule, terms);
+            Site::of(list, rule).add(rule, terms, putting_on(rule, &mut brokers));
             match &rule.host {
                 HostPattern::Exact(host) if rule.raise_to_https => drop(sites.raised.insert(host.clone())),
                 HostPattern::Under(suffix) if rule.raise_to_https => drop(sites.raised_under.insert(suffix.clone())),
@@ -65,6 +66,16 @@ impl Sites {
     pub(crate) fn raises(&self, host: &Host) -> bool {
         self.raised.contains(host) || suffixes(host).any(|suffix| self.raised_under.contains(suffix))
     }
+}
+
+/// The number of what a rule puts on: that of its credential, or one from the other end for each broker.
+fn putting_on<'r>(rule: &'r Rule, brokers: &mut Vec<&'r str>) -> Option<u32> {
+    let Some(via) = rule.via.as_deref() else { return u32::try_from(rule.credential?).ok() };
+    let known = brokers.iter().position(|broker| *broker == via).unwrap_or_else(|| {
+        brokers.push(via);
+        brokers.len().saturating_sub(1)
+    });
+    u32::try_from(known).ok().map(|known| u32::MAX - known)
 }
 
 /// What follows each dot of a name.
@@ -103,7 +114,7 @@ impl Site {
         }
     }
 
-    fn add(&mut self, rule: &Rule, terms: &Terms) {
+    fn add(&mut self, rule: &Rule, terms: &Terms, credential: Option<u32>) {
         self.constrains_path |= rule.constrains_path;
         self.intercepts |= rule.intercepts();
         self.opaque_slash |= terms.opaque_slash;
@@ -113,9 +124,7 @@ impl Site {
             Callers::These(ids) => ids,
         };
         self.any_caller |= terms.callers == Callers::Any;
-        let (Ok(index), credential) = (u32::try_from(rule.index), rule.credential.and_then(|index| u32::try_from(index).ok())) else {
-            return;
-        };
+        let Ok(index) = u32::try_from(rule.index) else { return };
         for caller in callers {
             if let Err(place) = self.callers.binary_search(caller) {
                 self.callers.insert(place, *caller);

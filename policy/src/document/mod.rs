@@ -71,6 +71,8 @@ pub(crate) struct WorkloadEntry {
     pub(crate) kubernetes: Option<KubernetesEntry>,
     /// A local process, as the kernel names it.
     pub(crate) process: Option<At<ProcessEntry>>,
+    /// The other end of a connection over mutual TLS: a keygress for which this one is the broker, or a workload itself.
+    pub(crate) mtls: Option<At<MtlsEntry>>,
     /// A task, by the labels that it was started with.
     pub(crate) task: Option<At<TaskEntry>>,
 }
@@ -103,6 +105,19 @@ pub(crate) struct ProcessEntry {
     pub(crate) container: Option<At<String>>,
     /// The path of its executable.
     pub(crate) executable: Option<At<String>>,
+}
+
+/// The other end of a connection over mutual TLS, by its client certificate. Exactly one of `spiffe_id` and `dns_name`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Mtls")]
+pub(crate) struct MtlsEntry {
+    /// The SPIFFE ID (URI) of the certificate, in full.
+    pub(crate) spiffe_id: Option<At<String>>,
+    /// A DNS name of the certificate, in full.
+    pub(crate) dns_name: Option<At<String>>,
+    /// The workload for which that keygress says to speak, by the name in its own policy. Default: whoever it is.
+    pub(crate) workload: Option<At<String>>,
 }
 
 /// A task.
@@ -179,6 +194,8 @@ pub(crate) struct RuleEntry {
     pub(crate) except: Vec<At<String>>,
     /// The credential that is put on.
     pub(crate) credential: Option<At<String>>,
+    /// The broker through which it goes, by its name in `proxy.yaml`: the credential is put on there. Not together with `credential`.
+    pub(crate) via: Option<At<String>>,
     /// How many requests are allowed in what time.
     pub(crate) limit: Option<LimitEntry>,
     /// The name of this destination as a base URL: `http://LISTENER/NAME/…`. The exact host itself always works.

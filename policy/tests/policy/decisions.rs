@@ -104,6 +104,47 @@ fn decided(policy: &Policy<Provider>, workloads: &Workloads, request: &str) -> S
 }
 
 #[test]
+fn what_goes_through_a_broker_has_its_credential_there() {
+    let policy = policy(
+        "
+version: 1
+workloads:
+  agent: { task: { labels: { kind: agent } } }
+rules:
+  anybody: { to: https://a.example, allow: [GET /**] }
+  charges: { from: [agent], to: https://a.example, allow: [GET /charges, GET /both/x], via: edge }
+  refunds: { from: [agent], to: https://a.example, allow: [GET /refunds, 'GET /both/{y}'], via: edge }
+",
+    );
+    let (agent, nobody) = (policy.recognise(&agent()), policy.recognise(&Caller::default()));
+    for (caller, request, outcome) in [
+        (&agent, "GET https://a.example/charges", "charges"),
+        (&agent, "GET https://a.example/both/x", "charges"),
+        (&agent, "GET https://a.example/other", "anybody"),
+        (&nobody, "GET https://a.example/charges", "anybody"),
+    ] {
+        assert_eq!(decided(&policy, caller, request), outcome, "{request}");
+    }
+    assert!(policy.rules().iter().all(|rule| rule.via.is_some() == (rule.name.as_str() != "anybody")));
+    assert!(matches!(policy.connect(&nobody, &Host::parse("a.example").unwrap(), 443), Connect::Intercept));
+}
+
+#[test]
+fn two_brokers_for_one_request_are_as_two_credentials() {
+    let rules = |other: &str| {
+        format!(
+            "version: 1
+rules:
+  one: {{ from: any, to: https://a.example, allow: [GET /charges], via: edge }}
+  two: {{ from: any, to: https://a.example, allow: [GET /charges], via: {other} }}
+"
+        )
+    };
+    assert!(crate::provider::codes(&rules("edge")).is_empty());
+    assert_eq!(crate::provider::codes(&rules("core")), ["conflicting_credentials"]);
+}
+
+#[test]
 fn every_allow_has_its_deny_twin() {
     let policy = policy(POLICY);
     let (agent, backup, nobody) = (policy.recognise(&agent()), policy.recognise(&backup()), policy.recognise(&Caller::default()));

@@ -57,6 +57,27 @@ pub(super) fn read(line: &Line, door: Door, request: Request<Incoming>) -> Resul
     Ok(Asked { snapshot, task, scheme, host, port, head, body })
 }
 
+/// Reads a request of a peer over mutual TLS: it names its destination in full.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_of_peer(line: &Line, door: Door, request: Request<Incoming>) -> Result<Asked, Refusal> {
+    if request.version() != Version::HTTP_2 {
+        return read(line, door, request);
+    }
+    let (head, body) = request.into_parts();
+    let task = prove(line, door, &head.headers)?;
+    sound(&head)?;
+    let scheme = carried(head.uri.scheme_str().unwrap_or_default())?;
+    let (host, port) = parse(head.uri.authority().ok_or_else(|| bad("the request has no :authority"))?.as_str())?;
+    if head.headers.contains_key(header::HOST) {
+        agree(&(host.clone(), port), &parse(single_host(&head)?)?, scheme)?;
+    }
+    let snapshot = line.shared().live.load();
+    let (scheme, port) = raised(&snapshot, scheme, &host, port.unwrap_or(scheme.default_port()));
+    Ok(Asked { snapshot, task, scheme, host, port, head, body })
+}
+
 /// Reads a request inside an intercepted connection: it must name what the connection was opened for.
 ///
 /// # Errors
@@ -169,10 +190,12 @@ fn prove(line: &Line, door: Door, headers: &HeaderMap) -> Result<Option<Arc<Runn
     }
 }
 
-fn refused(unproven: Unproven) -> Refusal {
+/// Why a caller of which this is not proven is refused.
+pub(super) fn refused(unproven: Unproven) -> Refusal {
     let code = match unproven {
         Unproven::TokenMissing | Unproven::WrongToken => Code::CallerUnproven,
         Unproven::NoOwner | Unproven::SameUid | Unproven::OtherUid => Code::CallerRefused,
+        Unproven::NoCertificate | Unproven::BadCertificate(_) => Code::PeerRefused,
     };
     Refusal::new(code, unproven.to_string())
 }

@@ -28,8 +28,14 @@ mod census;
 /// How long a caller may take.
 mod pace;
 
+/// Where callers come in, opened before the process gives that up.
+mod listeners;
+
 /// Listeners that the service manager opened.
 mod inherited;
+
+/// Mutual TLS: peers, and whom they speak for.
+mod mutual;
 
 /// `CONNECT`: intercepted or blind.
 mod connect;
@@ -41,6 +47,7 @@ pub mod transparent;
 pub mod authority;
 
 use crate::admission::Admission;
+use crate::caller::peer::Peers;
 use crate::caller::{Peer, Proven, RunningTask};
 use crate::exchange::{Line, Way, Worker, unanswered};
 use crate::forward::Pool;
@@ -52,28 +59,13 @@ use crate::worker::Counted;
 pub use crate::exchange::Shared;
 use census::Census;
 pub use inherited::Inherited;
+use listeners::{Doors, Kind};
+pub use listeners::{Listen, Opened, open};
 use serve::{Door, Shut};
 use transparent::Capture;
 
 /// How long accepting rests when the process has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
-
-/// Where to listen.
-#[derive(Clone, Default)]
-pub struct Listen {
-    /// TCP addresses; port 0 takes a free one.
-    pub tcp: Vec<SocketAddr>,
-    /// TCP addresses for captured connections, and how the kernel brings them.
-    pub captured: Vec<(SocketAddr, Capture)>,
-    /// Unix socket paths; what is reachable is decided by the folder's mode.
-    pub unix: Vec<PathBuf>,
-    /// Worker threads, one runtime each; at least one.
-    pub workers: usize,
-    /// How long what is ready may wait for its turn on a worker before requests are refused. Zero: as long as it takes.
-    pub overload_delay: Duration,
-    /// The task to which everything on these listeners belongs: for clients that cannot send a token.
-    pub task: Option<Arc<RunningTask>>,
-}
 
 /// Open listeners.
 pub struct Accepting {
@@ -81,71 +73,11 @@ pub struct Accepting {
     pub tcp: Vec<SocketAddr>,
     /// The bound addresses for captured connections, in the order asked for.
     pub captured: Vec<SocketAddr>,
+    /// The bound addresses for peers over mutual TLS, in the order asked for.
+    pub mutual: Vec<SocketAddr>,
     unix: Vec<PathBuf>,
     closing: watch::Sender<Option<Instant>>,
     workers: Vec<JoinHandle<()>>,
-}
-
-/// The listeners of one worker.
-#[derive(Default)]
-struct Doors {
-    tcp: Vec<(std::net::TcpListener, Option<Capture>)>,
-    unix: Vec<std::os::unix::net::UnixListener>,
-}
-
-/// Listeners that are open, and not served yet.
-pub struct Opened {
-    doors: Vec<Doors>,
-    tcp: Vec<SocketAddr>,
-    captured: Vec<SocketAddr>,
-    unix: Vec<PathBuf>,
-    overload_delay: Duration,
-}
-
-/// Opens the listeners: what is done before the process gives up opening any.
-///
-/// # Errors
-/// Where an address cannot be bound.
-pub fn open(listen: &Listen) -> io::Result<Opened> {
-    let count = listen.workers.max(1);
-    let mut doors: Vec<Doors> = (0..count).map(|_| Doors::default()).collect();
-    let mut open = |asked: SocketAddr, capture| {
-        let mut address = asked;
-        for door in &mut doors {
-            let listener = bind_tcp(address, capture)?;
-            address = listener.local_addr()?;
-            door.tcp.push((listener, capture));
-        }
-        io::Result::Ok(address)
-    };
-    let bound = listen.tcp.iter().map(|asked| open(*asked, None)).collect::<io::Result<_>>()?;
-    let captured = listen.captured.iter().map(|(asked, capture)| open(*asked, Some(*capture))).collect::<io::Result<_>>()?;
-    for path in &listen.unix {
-        let listener = bind_unix(path)?;
-        for door in &mut doors {
-            door.unix.push(listener.try_clone()?);
-        }
-    }
-    Ok(Opened { doors, tcp: bound, captured, unix: listen.unix.clone(), overload_delay: listen.overload_delay })
-}
-
-impl Opened {
-    /// Serves these too: all workers accept from the one queue of each.
-    ///
-    /// # Errors
-    /// Where no descriptor is left.
-    pub fn join(&mut self, inherited: Inherited) -> io::Result<()> {
-        self.tcp.extend(inherited.addresses());
-        for door in &mut self.doors {
-            for listener in &inherited.tcp {
-                door.tcp.push((listener.try_clone()?, None));
-            }
-            for listener in &inherited.unix {
-                door.unix.push(listener.try_clone()?);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Opens the listeners and starts the workers.
@@ -161,18 +93,19 @@ pub fn start(shared: &Arc<Shared>, listen: &Listen) -> io::Result<Accepting> {
 /// # Errors
 /// Where a thread cannot be started.
 pub fn begin(shared: &Arc<Shared>, opened: Opened, task: Option<Arc<RunningTask>>) -> io::Result<Accepting> {
-    let Opened { doors, tcp, captured, unix, overload_delay } = opened;
-    tcp.iter().chain(&captured).for_each(|address| shared.connector.is_own(*address));
+    let Opened { doors, tcp, captured, mutual, peers, unix, overload_delay } = opened;
+    tcp.iter().chain(&captured).chain(&mutual).for_each(|address| shared.connector.is_own(*address));
     let (closing, closes) = watch::channel(None);
     let workers = doors
         .into_iter()
         .enumerate()
         .map(|(number, door)| {
-            let (shared, closes, task) = (shared.clone(), closes.clone(), task.clone());
-            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(shared, door, closes, task, overload_delay))
+            let inside =
+                Inside { shared: shared.clone(), closes: closes.clone(), task: task.clone(), peers: peers.clone(), overload_delay };
+            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || work(inside, door))
         })
         .collect::<io::Result<_>>()?;
-    Ok(Accepting { tcp, captured, unix, closing, workers })
+    Ok(Accepting { tcp, captured, mutual, unix, closing, workers })
 }
 
 impl Accepting {
@@ -189,39 +122,17 @@ impl Accepting {
     }
 }
 
-/// One listener per worker on the same address: the kernel spreads connections, and no accept lock is shared.
-fn bind_tcp(address: SocketAddr, capture: Option<Capture>) -> io::Result<std::net::TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    if capture == Some(Capture::Tproxy) {
-        // It holds for IPv6 sockets too.
-        socket.set_ip_transparent_v4(true).map_err(|error| io::Error::new(error.kind(), format!("TPROXY needs CAP_NET_ADMIN: {error}")))?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(1024)?;
-    Ok(socket.into())
-}
-
-fn bind_unix(path: &PathBuf) -> io::Result<std::os::unix::net::UnixListener> {
-    // A socket that nobody answers on was left by a process that was killed.
-    if std::os::unix::net::UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-        std::fs::remove_file(path)?;
-    }
-    let listener = std::os::unix::net::UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-fn work(
+/// What a worker begins with.
+struct Inside {
     shared: Arc<Shared>,
-    doors: Doors,
     closes: watch::Receiver<Option<Instant>>,
     task: Option<Arc<RunningTask>>,
+    peers: Option<Arc<Peers>>,
     overload_delay: Duration,
-) {
+}
+
+fn work(inside: Inside, doors: Doors) {
+    let Inside { shared, closes, task, peers, overload_delay } = inside;
     // One thread drives it and everything it spawns: no set of local tasks beside the runtime's own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
@@ -234,10 +145,10 @@ fn work(
         let admission = Admission::watching(overload_delay);
         let worker = Rc::new(Worker { shared, pool: Pool::default(), ties: Rc::default(), admission });
         tokio::task::spawn_local(Rc::clone(&worker).keep_reviewing());
-        let entrance = Rc::new(Entrance { worker, task, closes, census: Rc::default() });
-        for (listener, capture) in doors.tcp {
+        let entrance = Rc::new(Entrance { worker, task, peers, closes, census: Rc::default() });
+        for (listener, kind) in doors.tcp {
             match TcpListener::from_std(listener) {
-                Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener, capture))),
+                Ok(listener) => drop(tokio::task::spawn_local(accept_tcp(entrance.clone(), listener, kind))),
                 Err(error) => tracing::error!(%error, "a listener could not be opened"),
             }
         }
@@ -257,6 +168,7 @@ fn work(
 struct Entrance {
     worker: Rc<Worker>,
     task: Option<Arc<RunningTask>>,
+    peers: Option<Arc<Peers>>,
     closes: watch::Receiver<Option<Instant>>,
     census: Rc<Census>,
 }
@@ -320,7 +232,7 @@ struct Admitted {
     door: Door,
 }
 
-async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener, capture: Option<Capture>) {
+async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener, kind: Kind) {
     let mut closes = entrance.closes.clone();
     loop {
         tokio::select! {
@@ -328,13 +240,14 @@ async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener, capture: Opti
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
                     let Ok(local) = stream.local_addr() else { continue };
-                    match capture {
-                        None => {
+                    match kind {
+                        Kind::Plain => {
                             if let Some(admitted) = entrance.admit(&Peer::Tcp { peer, local }, Way::Forward) {
                                 spawn(entrance.clone(), admitted, Tcp(stream));
                             }
                         }
-                        Some(capture) => take_captured(&entrance, stream, (peer, local), listener.local_addr().ok(), capture),
+                        Kind::Mutual => mutual::take(&entrance, stream),
+                        Kind::Captured(capture) => take_captured(&entrance, stream, (peer, local), listener.local_addr().ok(), capture),
                     }
                     entrance.pace().await;
                 }

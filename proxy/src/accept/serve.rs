@@ -162,7 +162,7 @@ pub(super) async fn intercepted(
 }
 
 /// Refuses before anything is read: that is what makes it cheap.
-async fn overloaded(line: &Line, is_connect: bool) -> Response<Body> {
+pub(super) async fn overloaded(line: &Line, is_connect: bool) -> Response<Body> {
     let mut response = exchange(line, Err(overload())).await;
     if is_connect {
         // RFC 9931: what follows a refused CONNECT is never read as a request.
@@ -176,7 +176,7 @@ fn overload() -> Refusal {
 }
 
 /// Binds the pace to the response: its connection rests when the body is through, or never again where it became a tunnel.
-fn paced(mut response: Response<Body>, is_connect: bool, pace: &Pace, serving: Serving) -> Response<Body> {
+pub(super) fn paced(mut response: Response<Body>, is_connect: bool, pace: &Pace, serving: Serving) -> Response<Body> {
     let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS || (is_connect && response.status().is_success());
     if is_tunnel {
         pace.tunnelled();
@@ -185,7 +185,7 @@ fn paced(mut response: Response<Body>, is_connect: bool, pace: &Pace, serving: S
     response
 }
 
-fn http1_builder() -> http1::Builder {
+pub(super) fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     // Its own timer counts rests too, and is shorter: `Paced` alone decides how long a caller may take.
     // 100 headers are hyper's own limit; setting it would put the list on the heap for every message.
@@ -193,7 +193,7 @@ fn http1_builder() -> http1::Builder {
     builder
 }
 
-fn http2_builder() -> http2::Builder<LocalExecutor> {
+pub(super) fn http2_builder() -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())

@@ -104,7 +104,7 @@ pub struct Event {
     pub kind: Kind,
     /// Id of the request.
     pub request: Option<u64>,
-    /// Way in: `forward`, `intercept`, `tunnel`, `route`.
+    /// Way in: `forward`, `intercept`, `tunnel`, `transparent`, `mtls`.
     pub way: Option<&'static str>,
     /// The caller, as recognised and as proven.
     pub workload: Option<Arc<str>>,
@@ -114,6 +114,12 @@ pub struct Event {
     pub uid: Option<u32>,
     /// The caller's pid.
     pub pid: Option<u32>,
+    /// The peer over mutual TLS from which it came: the SPIFFE ID or a DNS name of its certificate.
+    pub peer: Option<Arc<str>>,
+    /// The broker through which it goes.
+    pub broker: Option<Arc<str>>,
+    /// Its name at both ends of a broker: the same in the audit of each.
+    pub trace: Option<Arc<str>>,
     /// Request method.
     pub method: Option<http::Method>,
     /// Where the request goes.
@@ -171,6 +177,9 @@ impl Event {
             task: None,
             uid: None,
             pid: None,
+            peer: None,
+            broker: None,
+            trace: None,
             method: None,
             destination: None,
             path: None,

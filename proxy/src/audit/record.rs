@@ -98,9 +98,12 @@ fn http_request(request: &mut Object<'_>, event: &Event) {
 fn ours_of(ours: &mut Object<'_>, event: &Event) {
     ours.number(key!("request"), event.request);
     ours.text(key!("way"), event.way);
+    ours.text(key!("peer"), event.peer.as_deref());
     ours.text(key!("workload"), event.workload.as_deref());
     ours.text(key!("task"), event.task.as_deref());
     ours.text(key!("rule"), event.rule.as_deref());
+    ours.text(key!("broker"), event.broker.as_deref());
+    ours.text(key!("trace"), event.trace.as_deref());
     ours.text(key!("credential"), event.credential.as_deref());
     ours.text(key!("lease"), event.lease.as_deref());
     ours.text(key!("fingerprint"), event.fingerprint.as_deref());

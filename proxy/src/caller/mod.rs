@@ -20,6 +20,9 @@ pub mod task;
 /// The pod that this listener serves, proven by its own service-account token.
 pub mod kubernetes;
 
+/// The other end of mutual TLS, proven by its client certificate.
+pub mod peer;
+
 /// The systemd unit or container of a process.
 mod cgroup;
 
@@ -59,10 +62,21 @@ pub struct Proven {
     /// What is known at once. Of a process over TCP that is its user: whose socket it is, the kernel says; which process holds it must be
     /// looked for among all of that user's.
     pub caller: Caller,
+    /// The name of the peer, where it came over mutual TLS.
+    pub peer: Option<Arc<str>>,
     /// The two ends of a local TCP connection.
     ends: Option<Ends>,
     /// What was found of it, once somebody asked.
     looked_into: OnceCell<Caller>,
+}
+
+impl Proven {
+    /// A caller on another host, of which all is known that will be.
+    #[must_use]
+    pub fn remote(caller: Caller) -> Self {
+        let peer = caller.peer.as_ref().map(|peer| peer.name().into());
+        Self { caller, peer, ..Self::default() }
+    }
 }
 
 /// Why a caller was refused.
@@ -78,6 +92,10 @@ pub enum Unproven {
     WrongToken,
     /// A task token is needed and none was presented.
     TokenMissing,
+    /// It came over mutual TLS and showed no certificate.
+    NoCertificate,
+    /// It came over mutual TLS, and its certificate proves nothing: it has expired, say.
+    BadCertificate(&'static str),
 }
 
 impl fmt::Display for Unproven {
@@ -88,6 +106,8 @@ impl fmt::Display for Unproven {
             Self::OtherUid => "the listener belongs to a task of another user",
             Self::WrongToken => "no running task has this token",
             Self::TokenMissing => "a task token is needed and none was sent",
+            Self::NoCertificate => "the caller showed no client certificate",
+            Self::BadCertificate(why) => return write!(f, "the client certificate {why}"),
         })
     }
 }
@@ -162,7 +182,7 @@ impl Callers {
             None | Some(_) => {
                 // Only a local caller shares our network namespace, hence our pod.
                 let pod = process.as_ref().and(proofs.pod.clone());
-                Ok(Proven { caller: Caller { process, pod, task: None }, ends, looked_into: OnceCell::new() })
+                Ok(Proven { caller: Caller { process, pod, ..Caller::default() }, peer: None, ends, looked_into: OnceCell::new() })
             }
         }
     }

@@ -53,6 +53,12 @@ impl RunningTask {
         Self { task, token, placeholders, ended: AtomicBool::new(false) }
     }
 
+    /// A task of a peer: the peer began it and ends it, and says of each request that it is of this task. No token here admits it.
+    #[must_use]
+    pub fn of_peer(task: Task) -> Self {
+        Self::new(task, Secret::new(Vec::new()), BTreeMap::new())
+    }
+
     /// Whether it has not ended: asked for every request, since connections outlive tasks.
     #[must_use]
     pub fn is_running(&self) -> bool {

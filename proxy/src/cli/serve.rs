@@ -33,6 +33,8 @@ use crate::config::{self, Flags, Kubernetes, Settings};
 use crate::credentials::{Credentials, Ended, Tools, may_end};
 use crate::exchange::Shared;
 use crate::forward::Connector;
+use crate::forward::broker::{Broker, Brokers};
+use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reload::{self, Live, Progress, Reloader, Sources};
@@ -94,6 +96,8 @@ fn banner(running: &Running, unix: &[PathBuf]) -> io::Result<()> {
     let listening: Vec<_> = tcp.chain(unix.iter().map(|path| path.display().to_string())).collect();
     let policy = &running.shared.live.load().policy;
     let (rules, credentials) = (policy.rules().len(), policy.credentials().len());
+    let mutual = running.mutual.iter().map(|address| format!("{address} (mutual TLS)"));
+    let listening: Vec<_> = listening.into_iter().chain(mutual).collect();
     let captured = running.captured.iter().map(|address| format!(", captures on {address}")).collect::<String>();
     let metrics = running.metrics.map(|address| format!(", metrics on {address}")).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
@@ -141,6 +145,8 @@ pub struct Running {
     pub tcp: Vec<SocketAddr>,
     /// The bound TCP addresses for captured connections: those of `REDIRECT`, then those of `TPROXY`.
     pub captured: Vec<SocketAddr>,
+    /// The bound TCP addresses for peers over mutual TLS.
+    pub mutual: Vec<SocketAddr>,
     /// The bound TCP address of health and metrics.
     pub metrics: Option<SocketAddr>,
     /// What the connections share.
@@ -194,7 +200,7 @@ impl Prepared {
             stops: Stops::new(stops),
             ledger,
             limits: Limits::default(),
-            connector: Connector::new(roots, settings.pins.clone()),
+            connector: Connector::new(roots, settings.pins.clone()).with_brokers(brokers(&settings)?),
             audit,
             metrics,
             authority,
@@ -215,6 +221,7 @@ impl Prepared {
         Ok(Running {
             tcp: accepting.tcp.clone(),
             captured: accepting.captured.clone(),
+            mutual: accepting.mutual.clone(),
             metrics,
             ca_pem: shared.authority.pem().to_owned(),
             reloader,
@@ -305,6 +312,16 @@ fn ceiling_of(authority: &Authority, policy: &Policy) -> Result<(), String> {
             Err(format!("`{host}` is outside what the CA of this process may sign; permit it (`ca: permit:`) and start again"))
         }
     }
+}
+
+fn brokers(settings: &Settings) -> anyhow::Result<Brokers> {
+    let made = settings.brokers.iter().map(|config::Broker { name, host, port, spiffe_id, files }| {
+        let identity = Identity::read(files.clone()).map_err(|why| anyhow!("broker `{name}`: {why}"))?;
+        let name: Arc<str> = name.as_str().into();
+        let (host, spiffe_id) = (host.clone(), spiffe_id.clone());
+        Ok((Arc::clone(&name), Broker { name, host, port: *port, spiffe_id, identity: Arc::new(identity) }))
+    });
+    made.collect()
 }
 
 fn proofs(settings: &Settings) -> anyhow::Result<Proofs> {

@@ -1,5 +1,6 @@
 //! `proxy.yaml`: the same settings as the flags, in a file. A flag or its environment variable wins over it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ pub(super) struct ProxyFile {
     pub(super) ca: Ca,
     /// Refuse requests without a task token.
     pub(super) require_task: bool,
+    /// Brokers by the name that the policy gives them.
+    pub(super) brokers: BTreeMap<String, Broker>,
     /// How the pod proves itself.
     pub(super) kubernetes: Option<Kubernetes>,
     /// Such as `30s`.
@@ -62,8 +65,40 @@ pub(super) struct Listen {
     pub(super) transparent: Vec<SocketAddr>,
     /// TCP addresses for what `TPROXY` brings.
     pub(super) tproxy: Vec<SocketAddr>,
+    /// Other keygress processes, and workloads, over mutual TLS.
+    pub(super) mtls: Option<Mutual>,
     /// Unix sockets.
     pub(super) unix: Vec<PathBuf>,
+}
+
+/// `listen: { mtls: … }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mutual {
+    /// TCP addresses.
+    pub(super) address: Vec<SocketAddr>,
+    /// The certificate that is shown, with its chain.
+    pub(super) certificate: PathBuf,
+    /// Its private key.
+    pub(super) key: PathBuf,
+    /// The authorities from which client certificates must come.
+    pub(super) ca: PathBuf,
+}
+
+/// One of `brokers:`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Broker {
+    /// `https://HOST:PORT`.
+    pub(super) url: String,
+    /// The SPIFFE ID of its certificate. Default: the certificate is for the host.
+    pub(super) spiffe_id: Option<String>,
+    /// The certificate that is shown to it, with its chain.
+    pub(super) certificate: PathBuf,
+    /// Its private key.
+    pub(super) key: PathBuf,
+    /// The authorities from which its certificate must come.
+    pub(super) ca: PathBuf,
 }
 
 /// `state:`.
@@ -126,7 +161,17 @@ impl ProxyFile {
         let audit = self.audit.iter_mut().filter(|audit| *audit != Path::new("stdout"));
         let state = self.state.iter_mut().flat_map(|state| std::iter::once(&mut state.folder).chain(&mut state.key));
         let kubernetes = self.kubernetes.iter_mut().flat_map(|kubernetes| [&mut kubernetes.token, &mut kubernetes.jwks]);
-        let paths = lists.into_iter().flatten().chain(single.into_iter().flatten()).chain(audit).chain(state).chain(kubernetes);
+        let mutual = self.listen.mtls.iter_mut().flat_map(|mtls| [&mut mtls.certificate, &mut mtls.key, &mut mtls.ca]);
+        let brokers = self.brokers.values_mut().flat_map(|broker| [&mut broker.certificate, &mut broker.key, &mut broker.ca]);
+        let paths = lists
+            .into_iter()
+            .flatten()
+            .chain(single.into_iter().flatten())
+            .chain(audit)
+            .chain(state)
+            .chain(kubernetes)
+            .chain(mutual)
+            .chain(brokers);
         for path in paths {
             *path = folder.join(&*path);
         }

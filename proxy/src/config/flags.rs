@@ -7,6 +7,7 @@ use std::time::Duration;
 use keygress_policy::compile::HostPattern;
 use keygress_policy::destination::Host;
 
+use super::broker::{MutualFlags, brokers};
 use super::file::ProxyFile;
 use super::{DRAIN_GRACE, Invalid, Kubernetes, Settings};
 use crate::admission::DELAY_MAX;
@@ -38,6 +39,8 @@ pub struct Flags {
     /// Mark (SO_MARK) every connection that keygress dials, for rules that must not capture them; needs CAP_NET_ADMIN.
     #[arg(long, value_name = "NUMBER", env = "KEYGRESS_MARK")]
     mark: Option<u32>,
+    #[command(flatten)]
+    mutual: MutualFlags,
     /// A Unix socket for callers; may be repeated.
     #[arg(long = "unix", value_name = "PATH", env = "KEYGRESS_UNIX", value_delimiter = ':')]
     unix: Vec<PathBuf>,
@@ -126,7 +129,8 @@ impl Flags {
         let mut tcp = first_given(self.listen, file.listen.tcp);
         let transparent = first_given(self.transparent, file.listen.transparent);
         let tproxy = first_given(self.tproxy, file.listen.tproxy);
-        let is_nowhere = [&tcp, &transparent, &tproxy].into_iter().all(Vec::is_empty) && unix.is_empty();
+        let mutual = self.mutual.over(file.listen.mtls)?;
+        let is_nowhere = [&tcp, &transparent, &tproxy].into_iter().all(Vec::is_empty) && unix.is_empty() && mutual.is_none();
         if is_nowhere && !has_inherited() {
             tcp.extend(DEFAULT_LISTEN.parse::<SocketAddr>());
         }
@@ -156,6 +160,8 @@ impl Flags {
             transparent,
             tproxy,
             mark: self.mark.or(file.mark),
+            mutual,
+            brokers: brokers(file.brokers)?,
             unix,
             workers: workers(self.workers.map(usize::from).or(file.workers))?,
             audit,
@@ -197,7 +203,7 @@ fn loopback(address: &SocketAddr) -> Result<(), Invalid> {
         return Ok(());
     }
     let message = format!("`{address}` is not a loopback address: whoever reaches it would be a caller");
-    Err(Invalid::with_help(message, "listen on 127.0.0.1 or on a Unix socket, or say `--unsafe-listen`"))
+    Err(Invalid::with_help(message, "listen on 127.0.0.1, on a Unix socket or over mutual TLS (`--mtls`), or say `--unsafe-listen`"))
 }
 
 fn workers(asked: Option<usize>) -> Result<usize, Invalid> {

@@ -20,9 +20,13 @@ mod flags;
 /// `proxy.yaml`.
 mod file;
 
+/// The two ends between keygress processes.
+mod broker;
+
 /// The certificates by which upstreams are verified.
 mod roots;
 
+pub use broker::{Broker, Mutual, MutualFlags};
 pub use flags::{Flags, named_state};
 pub use roots::roots;
 
@@ -42,6 +46,10 @@ pub struct Settings {
     pub tproxy: Vec<SocketAddr>,
     /// The mark (`SO_MARK`) on every connection that the process dials, by which rules tell them from those of callers.
     pub mark: Option<u32>,
+    /// The listener for other keygress processes, and for workloads, over mutual TLS.
+    pub mutual: Option<Mutual>,
+    /// The brokers that the policy may name.
+    pub brokers: Vec<Broker>,
     /// Unix sockets for callers.
     pub unix: Vec<PathBuf>,
     /// Worker threads.
@@ -104,6 +112,8 @@ impl Default for Settings {
             transparent: Vec::new(),
             tproxy: Vec::new(),
             mark: None,
+            mutual: None,
+            brokers: Vec::new(),
             unix: Vec::new(),
             workers: 1,
             audit: Sink::Stdout,

@@ -16,12 +16,13 @@ use crate::admission::Admission;
 use crate::audit::Audit;
 use crate::caller::{Callers, Proven, RunningTask};
 use crate::credentials::{Credentials, Slot};
-use crate::forward::{Connector, Key, Pool, Shelf, Target};
+use crate::forward::{Connector, Key, Pool, Shelf, Target, Via};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
 use crate::reload::{Live, Snapshot};
 use crate::state::Ledger;
+use crate::statement::Behalf;
 use crate::stops::{Concern, Stops, Tie, Ties};
 use crate::worker::Counted;
 
@@ -73,6 +74,8 @@ pub enum Way {
     Intercept,
     /// On a captured connection, or inside it.
     Transparent,
+    /// From a peer, over mutual TLS.
+    Mutual,
 }
 
 impl Way {
@@ -83,6 +86,7 @@ impl Way {
             Self::Forward => "forward",
             Self::Intercept => "intercept",
             Self::Transparent => "transparent",
+            Self::Mutual => "mtls",
         }
     }
 }
@@ -215,7 +219,7 @@ impl Line {
             (Some(task), name, _) => Holder::Task { id: task.id.as_str().into(), workload: name.clone() },
             (None, Some(name), _) => Holder::Workload(name.clone()),
             (None, None, Some(process)) => Holder::Workload(format!("uid {}", process.uid).into()),
-            (None, None, None) => Holder::Workload("any".into()),
+            (None, None, None) => Holder::Workload(self.proven.peer.as_ref().map_or("any".into(), |peer| format!("peer {peer}").into())),
         };
         let lineage = snapshot.policy.workload_lineage(&workloads);
         Sight {
@@ -278,6 +282,7 @@ impl Sight {
             port: target.port,
             http1_only: target.http1_only,
             client_auth: target.client_auth.cloned(),
+            via: target.via.map(|broker| Via { broker: Arc::clone(broker), behalf: self.behalf() }),
         };
         let shelf = pool.shelf(key)?;
         let mut known = self.shelves.borrow_mut();
@@ -286,6 +291,11 @@ impl Sight {
         }
         known.push(Rc::clone(&shelf));
         Ok(shelf)
+    }
+
+    /// Whom a broker is told that this is.
+    fn behalf(&self) -> Behalf {
+        Behalf { workloads: self.names.to_vec(), task: self.task.as_ref().map(|running| running.task.clone()) }
     }
 
     /// # Errors

@@ -15,6 +15,7 @@ use crate::metrics::Outcome;
 use crate::refusal::{Code, Refusal};
 use crate::reload::Snapshot;
 use crate::scrub::{Sieve, Sifted};
+use crate::statement::Trace;
 
 /// The code of a request that ended without an answer.
 const BROKEN_OFF: &str = "broken_off";
@@ -47,6 +48,7 @@ impl<'l> Record<'l> {
             event.uid = Some(process.uid);
             event.pid = process.pid;
         }
+        event.peer = line.proven.peer.clone();
         Self { line, id, event, intended: None, sent: false, ended: false }
     }
 
@@ -60,6 +62,9 @@ impl<'l> Record<'l> {
         self.event.method = Some(asked.head.method.clone());
         self.event.destination = Some(Destination { scheme: asked.scheme, host: asked.host.clone(), port: asked.port });
         self.event.path = asked.head.uri.path_and_query().cloned();
+        if self.line.way == Way::Mutual {
+            self.event.trace = asked.head.extensions.get().map(|Trace(trace)| Arc::clone(trace));
+        }
     }
 
     pub(super) fn connect(&mut self, snapshot: &Snapshot, host: &Host, port: u16) {
@@ -86,6 +91,7 @@ impl<'l> Record<'l> {
 
     pub(super) fn rule(&mut self, rule: &Rule) {
         self.event.rule = Some(rule.name.shared());
+        self.event.broker.clone_from(&rule.via);
     }
 
     /// The body of the answer passes without a search.
@@ -116,8 +122,11 @@ impl<'l> Record<'l> {
     }
 
     /// From here on the destination may have it, with the credential that was put on.
-    pub(super) fn sent(&mut self, use_of: &Use<'_>) {
+    pub(super) fn sent(&mut self, use_of: &Use<'_>, trace: Option<Arc<str>>) {
         self.sent = true;
+        if trace.is_some() {
+            self.event.trace = trace;
+        }
         if let Some(ready) = use_of.ready() {
             self.event.lease = Some(ready.lease.clone());
             self.event.fingerprint = Some(ready.fingerprint.clone());

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::broker::{self, Brokers};
 use super::dial::Dialer;
 use super::pool::Link;
 use crate::body::Body;
@@ -42,6 +43,8 @@ pub struct Target<'t> {
     pub http1_only: bool,
     /// What proves us to the destination in the handshake.
     pub client_auth: Option<&'t Arc<ClientAuth>>,
+    /// The broker through which it is reached, by name.
+    pub via: Option<&'t Arc<str>>,
 }
 
 /// Makes verified connections. One a process; what it shares between workers is read only.
@@ -49,6 +52,7 @@ pub struct Connector {
     any: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
     dialer: Dialer,
+    brokers: Brokers,
 }
 
 impl Connector {
@@ -61,7 +65,13 @@ impl Connector {
             config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
             Arc::new(config)
         };
-        Self { any: offering(&[b"h2", b"http/1.1"]), http1: offering(&[b"http/1.1"]), dialer: Dialer::new(pins) }
+        Self { any: offering(&[b"h2", b"http/1.1"]), http1: offering(&[b"http/1.1"]), dialer: Dialer::new(pins), brokers: Brokers::new() }
+    }
+
+    /// Reaches these brokers too.
+    #[must_use]
+    pub fn with_brokers(self, brokers: Brokers) -> Self {
+        Self { brokers, ..self }
     }
 
     /// Names a listener of ours: it is never dialled, so that no request goes in circles.
@@ -78,10 +88,14 @@ impl Connector {
     /// A fresh connection that speaks HTTP.
     ///
     /// # Errors
-    /// [`Code::Unresolvable`], [`Code::AddressRefused`], [`Code::Unreachable`], [`Code::UpstreamUnverified`], [`Code::UpstreamTimeout`].
+    /// [`Code::Unresolvable`], [`Code::AddressRefused`], [`Code::Unreachable`], [`Code::UpstreamUnverified`], [`Code::UpstreamTimeout`],
+    /// [`Code::BrokerUnavailable`].
     pub async fn connect(&self, target: &Target<'_>) -> Result<Link, Refusal> {
         // Boxed, since few requests dial: every connection from a caller holds room for all that one of its requests may come to.
         Box::pin(within(async {
+            if target.via.is_some() {
+                return broker::connect(&self.brokers, &self.dialer, target).await;
+            }
             let stream = Tcp(self.dialer.dial(target).await?);
             match target.scheme {
                 Scheme::Http => speak_h1(stream, target).await,
@@ -130,7 +144,7 @@ async fn within<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, 
         .unwrap_or_else(|_| Err(Refusal::new(Code::UpstreamTimeout, "the destination did not complete the connection in time")))
 }
 
-async fn speak_h1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, target: &Target<'_>) -> Result<Link, Refusal> {
+pub(super) async fn speak_h1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, target: &Target<'_>) -> Result<Link, Refusal> {
     let (sender, connection) = http1::Builder::new().handshake::<_, Body>(TokioIo::new(stream)).await.map_err(|_| broke_off())?;
     // A connection that was not made for an upgrade hands none out, whatever its upstream answers.
     if target.http1_only {
@@ -141,7 +155,7 @@ async fn speak_h1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S,
     Ok(Link::h1(sender))
 }
 
-async fn speak_h2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Link, Refusal> {
+pub(super) async fn speak_h2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Link, Refusal> {
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))

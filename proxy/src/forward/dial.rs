@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     async fn dial(dialer: &Dialer, host: &Host, port: u16, allow_ips: &[IpNet]) -> Result<TcpStream, Refusal> {
-        dialer.dial(&Target { scheme: Scheme::Https, host, port, allow_ips, http1_only: false, client_auth: None }).await
+        dialer.dial(&Target { scheme: Scheme::Https, host, port, allow_ips, http1_only: false, client_auth: None, via: None }).await
     }
 
     #[tokio::test]

@@ -6,6 +6,9 @@ pub mod pool;
 /// A verified connection that speaks HTTP.
 pub mod connect;
 
+/// A connection to a broker.
+pub mod broker;
+
 /// A TCP connection to a checked address.
 mod dial;
 
@@ -28,7 +31,7 @@ use crate::body::Body;
 use crate::refusal::{Code, Refusal};
 
 pub use connect::{Connector, Target};
-pub use pool::{Failed, Key, Link, Pool, Shelf};
+pub use pool::{Failed, Key, Link, Pool, Shelf, Via};
 
 /// Brings a verified connection to the target: a kept one of the same shelf, or a fresh one.
 ///
@@ -38,7 +41,15 @@ pub async fn reach(shelf: &Shelf, connector: &Connector, target: &Target<'_>) ->
     if let Some(link) = shelf.take() {
         return Ok(link);
     }
-    connector.connect(target).await
+    let Some(turn) = shelf.turn() else { return connector.connect(target).await };
+    // One connection to a broker carries everybody's: whoever finds none makes it, and the others wait for it.
+    let _turn = turn.lock().await;
+    if let Some(link) = shelf.take() {
+        return Ok(link);
+    }
+    let link = connector.connect(target).await?;
+    shelf.lend(&link);
+    Ok(link)
 }
 
 /// Sends one request over a verified connection and returns the response with its body still to come. Nothing is sent twice.
@@ -55,13 +66,9 @@ pub async fn send(shelf: &Shelf, link: Link, head: Parts, body: Body) -> Result<
 /// Gives the head the form that the connection speaks: origin-form and Host, or an absolute URI for `:authority`.
 fn address(mut head: Parts, body: Body, shelf: &Shelf, link: &Link) -> Result<Request<Body>, Refusal> {
     let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    link.state(&mut head, shelf, path.as_str())?;
     if link.is_h2() {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(shelf.scheme.clone());
-        parts.authority = Some(shelf.authority.clone());
-        parts.path_and_query = Some(path);
-        head.uri =
-            Uri::from_parts(parts).map_err(|_| Refusal::new(Code::BadRequest, "the request cannot be written for its destination"))?;
+        head.uri = absolute(shelf, path)?;
         head.version = Version::HTTP_2;
         head.headers.remove(header::HOST);
         head.headers.remove(header::TRANSFER_ENCODING);
@@ -70,11 +77,21 @@ fn address(mut head: Parts, body: Body, shelf: &Shelf, link: &Link) -> Result<Re
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        head.uri = Uri::from(path);
+        // A broker is told the destination as every proxy is.
+        head.uri = if link.is_to_broker() { absolute(shelf, path)? } else { Uri::from(path) };
         head.version = Version::HTTP_11;
         head.headers.insert(header::HOST, shelf.host.clone());
     }
     Ok(Request::from_parts(head, body))
+}
+
+/// The whole URL.
+fn absolute(shelf: &Shelf, path: PathAndQuery) -> Result<Uri, Refusal> {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(shelf.scheme.clone());
+    parts.authority = Some(shelf.authority.clone());
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).map_err(|_| Refusal::new(Code::BadRequest, "the request cannot be written for its destination"))
 }
 
 /// `host` or `host:port`, the port where it is not the scheme's own.

@@ -7,16 +7,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use keygress_policy::compile::Lineage;
 use keygress_policy::destination::{Host, Scheme};
+use tokio::sync::Mutex;
 
+use super::broker::{Trunk, Wire};
 use super::connect::Target;
 use crate::body::Body;
 use crate::client_auth::ClientAuth;
 use crate::refusal::{Code, Refusal};
+
+pub use super::broker::Via;
 
 /// How often kept connections are looked through.
 pub const SWEEP: Duration = Duration::from_secs(10);
@@ -47,6 +52,8 @@ pub struct Key {
     pub http1_only: bool,
     /// What proves us to the destination in the handshake.
     pub client_auth: Option<Arc<ClientAuth>>,
+    /// Through which broker, and for whom: its connections are everybody's.
+    pub via: Option<Via>,
 }
 
 /// A connection to a verified destination.
@@ -54,6 +61,8 @@ pub struct Link {
     sender: Sender,
     /// How many sweeps it has seen since it was used; `None` where it was just made.
     idle_sweeps: Option<u32>,
+    /// Where it leads to a broker, and the name of the request that goes next.
+    broker: Option<(Rc<Wire>, Option<Arc<str>>)>,
 }
 
 enum Sender {
@@ -80,13 +89,42 @@ impl Link {
     /// Over HTTP/1.1.
     #[must_use]
     pub fn h1(sender: http1::SendRequest<Body>) -> Self {
-        Self { sender: Sender::H1(sender), idle_sweeps: None }
+        Self { sender: Sender::H1(sender), idle_sweeps: None, broker: None }
     }
 
     /// Over HTTP/2.
     #[must_use]
     pub fn h2(sender: http2::SendRequest<Body>) -> Self {
-        Self { sender: Sender::H2(sender), idle_sweeps: None }
+        Self { sender: Sender::H2(sender), idle_sweeps: None, broker: None }
+    }
+
+    /// The same, where a broker is at the other end.
+    pub(super) fn over(self, wire: Rc<Wire>) -> Self {
+        Self { broker: Some((wire, None)), ..self }
+    }
+
+    /// Whether a broker is at the other end.
+    pub(super) fn is_to_broker(&self) -> bool {
+        self.broker.is_some()
+    }
+
+    /// Names the request that goes next, where a broker is told of it.
+    pub fn announce(&mut self) -> Option<Arc<str>> {
+        let (wire, announced) = self.broker.as_mut()?;
+        *announced = Some(wire.announce());
+        announced.clone()
+    }
+
+    /// Tells the broker, where there is one, whose request this is.
+    pub(super) fn state(&self, head: &mut Parts, shelf: &Shelf, path: &str) -> Result<(), Refusal> {
+        let Some((wire, announced)) = &self.broker else { return Ok(()) };
+        let trace = announced.as_deref().ok_or_else(|| wire.unavailable("the request has no name"))?;
+        wire.state(head, shelf, path, trace)
+    }
+
+    /// Whether it may serve another request: not where our certificate has been replaced since.
+    fn is_current(&self) -> bool {
+        self.broker.as_ref().is_none_or(|(wire, _)| wire.is_current())
     }
 
     /// Whether it speaks HTTP/2.
@@ -131,7 +169,10 @@ impl Link {
     fn failed(&self, unsent: Option<Request<Body>>, error: &hyper::Error) -> Failed {
         match unsent {
             Some(request) if !self.is_fresh() => Failed::Unsent(Box::new(request)),
-            Some(_) | None => Failed::Refused(refusal(error)),
+            Some(_) | None => Failed::Refused(match &self.broker {
+                Some((wire, _)) => wire.unavailable("it broke off before it answered"),
+                None => refusal(error),
+            }),
         }
     }
 
@@ -153,7 +194,10 @@ impl Link {
     /// HTTP/2 carries many requests at once: the shelf keeps one and hands out its likes.
     fn share(&self) -> Option<Self> {
         match &self.sender {
-            Sender::H2(sender) if !sender.is_closed() => Some(Self { sender: Sender::H2(sender.clone()), idle_sweeps: self.idle_sweeps }),
+            Sender::H2(sender) if !sender.is_closed() => {
+                let broker = self.broker.as_ref().map(|(wire, _)| (Rc::clone(wire), None));
+                Some(Self { sender: Sender::H2(sender.clone()), idle_sweeps: self.idle_sweeps, broker })
+            }
             Sender::H1(_) | Sender::H2(_) => None,
         }
     }
@@ -163,6 +207,8 @@ impl Link {
 #[derive(Default)]
 pub struct Pool {
     shelves: RefCell<HashMap<Key, Rc<Shelf>>>,
+    /// By the name of the broker, and whether HTTP/1.1 alone will do.
+    trunks: RefCell<HashMap<(Arc<str>, bool), Trunk>>,
 }
 
 impl Pool {
@@ -174,7 +220,11 @@ impl Pool {
         match self.shelves.borrow_mut().entry(key) {
             Entry::Occupied(entry) => Ok(Rc::clone(entry.get())),
             Entry::Vacant(entry) => {
-                let shelf = Shelf::new(entry.key().clone())?;
+                let shelf = Shelf::new(entry.key().clone(), |via, http1_only| {
+                    let mut trunks = self.trunks.borrow_mut();
+                    let trunk = trunks.entry((Arc::clone(&via.broker), http1_only)).or_default();
+                    (Rc::clone(&trunk.links), Rc::clone(&trunk.turn))
+                })?;
                 Ok(Rc::clone(entry.insert(Rc::new(shelf))))
             }
         }
@@ -183,12 +233,17 @@ impl Pool {
     /// Drops what is closed or was not used for six sweeps, and the shelves that are empty and nobody's. Called every
     /// [`SWEEP`]: to count sweeps spares each request a look at the clock.
     pub fn sweep(&self) {
+        let stays = |link: &mut Link| {
+            let sweeps = link.idle_sweeps.get_or_insert(0);
+            *sweeps += 1;
+            *sweeps <= IDLE_SWEEPS_MAX && !link.is_closed() && link.is_current()
+        };
+        self.trunks.borrow().values().for_each(|trunk| trunk.links.borrow_mut().retain_mut(stays));
         self.shelves.borrow_mut().retain(|_, shelf| {
-            shelf.links.borrow_mut().retain_mut(|link| {
-                let sweeps = link.idle_sweeps.get_or_insert(0);
-                *sweeps += 1;
-                *sweeps <= IDLE_SWEEPS_MAX && !link.is_closed()
-            });
+            if shelf.turn.is_some() {
+                return Rc::strong_count(shelf) > 1;
+            }
+            shelf.links.borrow_mut().retain_mut(stays);
             !shelf.links.borrow().is_empty() || Rc::strong_count(shelf) > 1
         });
     }
@@ -202,7 +257,9 @@ impl Pool {
 /// The kept connections of one key, and how their destination is written in a request.
 pub struct Shelf {
     key: Key,
-    links: RefCell<Vec<Link>>,
+    links: Rc<RefCell<Vec<Link>>>,
+    /// Who makes the next connection, where it leads to a broker.
+    turn: Option<Rc<Mutex<()>>>,
     pub(super) scheme: http::uri::Scheme,
     pub(super) authority: http::uri::Authority,
     pub(super) host: HeaderValue,
@@ -215,7 +272,14 @@ impl Shelf {
         self.authority.as_str()
     }
 
-    fn new(key: Key) -> Result<Self, Refusal> {
+    fn new(key: Key, trunk: impl FnOnce(&Via, bool) -> (Rc<RefCell<Vec<Link>>>, Rc<Mutex<()>>)) -> Result<Self, Refusal> {
+        let (links, turn) = match &key.via {
+            Some(via) => {
+                let (links, turn) = trunk(via, key.http1_only);
+                (links, Some(turn))
+            }
+            None => (Rc::default(), None),
+        };
         let unsendable = || Refusal::new(Code::BadRequest, "the destination cannot be written in a request");
         let authority = super::authority(key.scheme, &key.host, key.port);
         Ok(Self {
@@ -225,9 +289,27 @@ impl Shelf {
             },
             host: HeaderValue::try_from(authority.as_str()).map_err(|_| unsendable())?,
             authority: authority.parse().map_err(|_| unsendable())?,
-            links: RefCell::default(),
+            links,
+            turn,
             key,
         })
+    }
+
+    /// Through which broker it leads, and for whom.
+    pub(super) fn via(&self) -> Option<&Via> {
+        self.key.via.as_ref()
+    }
+
+    /// Whose turn it is to make a connection, where one carries everybody's.
+    pub(super) fn turn(&self) -> Option<Rc<Mutex<()>>> {
+        self.turn.clone()
+    }
+
+    /// Keeps a connection that somebody uses, where it can be shared.
+    pub(super) fn lend(&self, link: &Link) {
+        if let Some(shared) = link.share() {
+            self.put(shared);
+        }
     }
 
     /// The scheme of its destination.
@@ -264,7 +346,7 @@ impl Shelf {
 
     /// Keeps a connection.
     pub fn put(&self, mut link: Link) {
-        if link.is_closed() {
+        if link.is_closed() || !link.is_current() {
             return;
         }
         link.idle_sweeps = Some(0);

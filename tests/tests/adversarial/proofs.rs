@@ -7,8 +7,8 @@ use keygress_tests::tools;
 
 /// Whether `module::test` of a test folder is a function in its file.
 fn exists(folder: &Path, name: &str) -> bool {
-    let Some((module, function)) = name.split_once("::") else { return false };
-    let text = std::fs::read_to_string(folder.join(module).with_extension("rs")).unwrap_or_default();
+    let Some((module, function)) = name.rsplit_once("::") else { return false };
+    let text = std::fs::read_to_string(folder.join(module.replace("::", "/")).with_extension("rs")).unwrap_or_default();
     text.contains(&format!("#[test]\nfn {function}()"))
 }
 

@@ -46,6 +46,9 @@ mod ledger;
 /// What is suspended or revoked by hand stops at once, also where it runs.
 mod stops;
 
+/// A broker holds the key, for callers on other hosts.
+mod broker;
+
 /// The other grants of OAuth 2.0, and the other ways for a client to prove itself.
 mod grants;
 

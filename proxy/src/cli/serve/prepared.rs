@@ -1,15 +1,19 @@
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
+use keygress_policy::Rule;
 use keygress_policy::problem::{self, Colour, SourceFile};
 
 use crate::Policy;
 use crate::accept::transparent::Capture;
 use crate::accept::{self, Inherited, Listen, Opened};
 use crate::audit::Sink;
+use crate::caller::peer::Peers;
 use crate::config::Settings;
 use crate::credentials::Programs;
+use crate::identity::{Files, Identity};
 use crate::reload;
 use crate::sandbox::{self, Declared, Measure, Mode, State, memory, trust};
 use crate::state::{Place, private_folder};
@@ -49,10 +53,16 @@ impl Prepared {
         }
         let files = reload::read(&settings.policy)?;
         let policy = compile(&files)?;
+        let bounds = Bounds { brokers: settings.brokers.iter().map(|broker| broker.name.clone()).collect(), ..Bounds::default() };
+        bounds.hold(&policy).map_err(|why| anyhow!(why))?;
         let redirected = settings.transparent.iter().map(|address| (*address, Capture::Redirect));
         let captured = redirected.chain(settings.tproxy.iter().map(|address| (*address, Capture::Tproxy))).collect();
         let (tcp, unix) = (settings.tcp.clone(), settings.unix.clone());
-        let listen = Listen { tcp, captured, unix, workers: settings.workers, overload_delay: settings.overload_delay, task: None };
+        let peers = settings.mutual.as_ref().map(|mutual| Identity::read(mutual.files.clone()).map(|own| Arc::new(Peers::new(own))));
+        let peers = peers.transpose().map_err(|why| anyhow!("the listener over mutual TLS: {why}"))?;
+        let mutual = settings.mutual.iter().flat_map(|mutual| mutual.addresses.clone()).collect();
+        let (workers, overload_delay) = (settings.workers, settings.overload_delay);
+        let listen = Listen { tcp, captured, mutual, peers, unix, workers, overload_delay, task: None };
         let mut opened = accept::open(&listen).context("cannot listen for callers")?;
         let metrics = match (inherited.metrics.take(), settings.metrics) {
             (Some(inherited), _) => Some(inherited),
@@ -60,7 +70,7 @@ impl Prepared {
             (None, None) => None,
         };
         opened.join(inherited).context("cannot take the listeners over")?;
-        Ok(Self { settings, files, policy, opened, metrics, bounds: Bounds::default(), measures: Vec::new() })
+        Ok(Self { settings, files, policy, opened, metrics, bounds, measures: Vec::new() })
     }
 
     /// The policy that it begins with.
@@ -121,6 +131,8 @@ impl Prepared {
 pub(super) struct Bounds {
     /// Whether what it names must be such that no workload can write it.
     trusted: bool,
+    /// The brokers that the process knows.
+    brokers: Vec<String>,
     /// The folders that are left; `None` where all are.
     declared: Option<Declared>,
     /// The programs that are left.
@@ -130,6 +142,10 @@ pub(super) struct Bounds {
 impl Bounds {
     /// Says why a policy that compiles may not come into force.
     pub(super) fn hold(&self, policy: &Policy) -> Result<(), String> {
+        let via = |rule: &'_ Rule| rule.via.clone().filter(|via| !self.brokers.iter().any(|known| **known == **via));
+        if let Some((rule, via)) = policy.rules().iter().find_map(|rule| Some((&rule.name, via(rule)?))) {
+            return Err(format!("rule `{rule}` goes via `{via}`, and no broker has that name: add it under `brokers:` in proxy.yaml"));
+        }
         for credential in policy.credentials() {
             let (source, name) = (&credential.source, &credential.name);
             for path in source.reads() {
@@ -166,9 +182,10 @@ pub fn untouched(settings: &Settings, policy: &Policy) -> Result<(), String> {
     let kubernetes = settings.kubernetes.iter().flat_map(|kubernetes| [&kubernetes.token, &kubernetes.jwks]);
     let paths = settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).chain(&binary);
     let paths = paths.chain(settings.state.iter().map(|place| &place.key));
+    identities(settings).try_for_each(untouchable)?;
     let folders = [&settings.ca_file, &settings.admin_socket].into_iter().flatten().filter_map(|path| path.parent());
     paths.map(AsRef::as_ref).chain(folders).try_for_each(untouchable)?;
-    Bounds { trusted: true, ..Bounds::default() }.hold(policy)
+    Bounds { trusted: true, brokers: settings.brokers.iter().map(|broker| broker.name.clone()).collect(), ..Bounds::default() }.hold(policy)
 }
 
 fn untouchable(path: &Path) -> Result<(), String> {
@@ -176,11 +193,18 @@ fn untouchable(path: &Path) -> Result<(), String> {
     trust::complaint(path).map_or(Ok(()), |complaint| Err(format!("a workload could change what keygress trusts: {complaint}, {help}")))
 }
 
+/// The files by which the process proves itself over mutual TLS.
+fn identities(settings: &Settings) -> impl Iterator<Item = &Path> {
+    let brokers = settings.brokers.iter().map(|broker| &broker.files);
+    settings.mutual.iter().map(|mutual| &mutual.files).chain(brokers).flat_map(Files::paths)
+}
+
 /// Every folder that this process has to do with.
 fn declared(settings: &Settings, policy: &Policy) -> Declared {
     let mut declared = Declared::default();
     let kubernetes = settings.kubernetes.iter().flat_map(|kubernetes| [&kubernetes.token, &kubernetes.jwks]);
     settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).for_each(|path| declared.read(path));
+    identities(settings).for_each(|path| declared.read(path));
     let sockets = settings.unix.iter().chain(&settings.admin_socket);
     sockets.chain(&settings.ca_file).for_each(|path| declared.write(path));
     if let Sink::File(path) = &settings.audit {
