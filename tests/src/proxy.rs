@@ -18,6 +18,7 @@ use keygress::cli::serve::{self, Running};
 use keygress::config::Settings;
 use keygress::credentials::Ended;
 use keygress::metrics::Metrics;
+use keygress_policy::compile::Placeholder;
 use keygress_policy::destination::Host;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -155,7 +156,9 @@ impl Proxy {
     /// Where the proxy was stopped.
     pub fn begin_task(&self, (label, value): (&str, &str), credentials: &[&str]) -> Result<Held> {
         let labels = BTreeMap::from([(label.to_owned(), value.to_owned())]);
-        let NewTask { running: task, token, placeholders } = NewTask::new(labels, credentials.iter().map(|name| (*name, "")))?;
+        let named = credentials.iter().map(|name| (*name, Placeholder { env: (*name).to_owned(), like: String::new(), length: 32 }));
+        let named: Vec<_> = named.collect();
+        let NewTask { running: task, token, placeholders } = NewTask::new(labels, named.iter().map(|(name, like)| (*name, like)))?;
         let running = self.running.as_ref().context("stopped")?;
         let id = running.shared.callers.begin(task).task.id.clone();
         Ok(Held { id, token: token.to_string(), placeholders })

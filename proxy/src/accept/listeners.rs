@@ -89,6 +89,12 @@ pub fn open(listen: &Listen) -> io::Result<Opened> {
 }
 
 impl Opened {
+    /// The bound TCP addresses for callers.
+    #[must_use]
+    pub fn tcp(&self) -> &[SocketAddr] {
+        &self.tcp
+    }
+
     /// Serves these too: all workers accept from the one queue of each.
     ///
     /// # Errors

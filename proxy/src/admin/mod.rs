@@ -1,11 +1,11 @@
-//! Health, metrics and control. Names and numbers only: no endpoint returns secret material.
+//! Health, metrics and control. Names and numbers only: no endpoint returns secret material. Who opens a task gets its token, once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -17,6 +17,9 @@ use crate::stops::Measure;
 /// The kill switch, and what leases there are.
 mod stops;
 
+/// Tasks that are opened and closed here.
+mod tasks;
+
 /// What comes with a request that changes something.
 mod order;
 
@@ -27,6 +30,7 @@ mod server;
 mod origin;
 
 pub use server::Server;
+pub use tasks::Tasks;
 
 /// What the endpoints speak of.
 pub struct Admin {
@@ -36,6 +40,8 @@ pub struct Admin {
     pub reloader: Arc<Reloader>,
     /// Whether the credentials of the first policy were asked for.
     pub adopted: Arc<AtomicBool>,
+    /// The tasks that were opened on the Unix socket.
+    pub tasks: Arc<Tasks>,
 }
 
 /// Through which socket a request comes.
@@ -83,7 +89,8 @@ impl Admin {
     async fn control(&self, uid: u32, request: Request<Incoming>) -> Answer {
         let methods: &[&str] = match request.uri().path() {
             "/policy" | "/leases" | "/stops" => &["GET", "HEAD"],
-            "/reload" | "/suspend" | "/revoke" | "/resume" => &["POST"],
+            "/tasks" => &["GET", "HEAD", "POST"],
+            "/tasks/close" | "/reload" | "/suspend" | "/revoke" | "/resume" => &["POST"],
             _ => return not_found(),
         };
         if let Some(wrong) = wrong_method(&request, methods) {
@@ -94,6 +101,9 @@ impl Admin {
             "/policy" => self.policy(),
             "/leases" => stops::leases(&self.shared),
             "/stops" => stops::list(&self.shared),
+            "/tasks" if head.method == Method::POST => self.tasks.open(uid, body).await,
+            "/tasks" => self.tasks.list(),
+            "/tasks/close" => self.tasks.close(uid, body).await,
             "/suspend" => stops::put(&self.shared, Measure::Suspended, uid, body).await,
             "/revoke" => stops::put(&self.shared, Measure::Revoked, uid, body).await,
             "/resume" => stops::lift(&self.shared, uid, body).await,

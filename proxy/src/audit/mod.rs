@@ -55,6 +55,10 @@ pub enum Kind {
     Stopped,
     /// Somebody lifted that again.
     Resumed,
+    /// Somebody opened a task on the admin socket.
+    TaskOpened,
+    /// It was closed, or its deadline passed: the code says which.
+    TaskClosed,
     /// A running request, stream or tunnel was ended: what it concerns was stopped, its task ended, or it left the policy.
     Ended,
     /// Abnormal reuse.
@@ -87,6 +91,8 @@ impl Kind {
             Self::PolicyRejected => "policy_rejected",
             Self::Stopped => "stopped",
             Self::Resumed => "resumed",
+            Self::TaskOpened => "task_opened",
+            Self::TaskClosed => "task_closed",
             Self::Ended => "ended",
             Self::Alert => "alert",
             Self::Opened => "opened",

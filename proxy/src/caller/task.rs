@@ -12,17 +12,19 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
+use keygress_policy::compile::Placeholder;
 use keygress_policy::material::Secret;
 use keygress_policy::workload::Task;
 use zeroize::Zeroizing;
 
 use super::Unproven;
+use crate::Policy;
 
 /// Random bytes of a token: more than can be guessed.
 const TOKEN_BYTES: usize = 32;
 
-/// Random letters and digits after the vendor's prefix of a placeholder: 190 bits.
-const PLACEHOLDER_LENGTH: usize = 32;
+/// Random bytes from which the letters and digits of a placeholder are taken at once.
+const RANDOM_BYTES: usize = 32;
 
 /// The longest `task:TOKEN` that is looked at, decoded. Our own tokens take 48 bytes of it.
 const PRESENTED_BYTES_MAX: usize = 384;
@@ -73,26 +75,35 @@ pub struct NewTask {
     pub running: RunningTask,
     /// What admits its requests.
     pub token: Zeroizing<String>,
-    /// Credential name → the placeholder in the vendor's shape.
+    /// Environment variable → the placeholder in the vendor's shape.
     pub placeholders: BTreeMap<String, String>,
 }
 
 impl NewTask {
-    /// A task with a random id and token, and a placeholder for each of these credentials: its name, and the prefix that gives the
-    /// placeholder its shape.
+    /// A task under this policy: a random id and token, and a placeholder for each credential that names one.
+    ///
+    /// # Errors
+    /// Where the system has no randomness.
+    pub fn under(policy: &Policy, labels: BTreeMap<String, String>) -> Result<Self, Unspecified> {
+        let named = policy.credentials().iter().filter_map(|one| Some((one.name.as_str(), one.placeholder.as_ref()?)));
+        Self::new(labels, named)
+    }
+
+    /// A task with a random id and token, and a placeholder for each of these credentials.
     ///
     /// # Errors
     /// Where the system has no randomness.
     pub fn new<'c>(
         labels: BTreeMap<String, String>,
-        credentials: impl IntoIterator<Item = (&'c str, &'c str)>,
+        credentials: impl IntoIterator<Item = (&'c str, &'c Placeholder)>,
     ) -> Result<Self, Unspecified> {
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(random::<TOKEN_BYTES>()?.as_slice()));
-        let mut placeholders = BTreeMap::new();
-        for (name, like) in credentials {
-            placeholders.insert(name.to_owned(), stand_in(like)?);
+        let (mut held, mut placeholders) = (BTreeMap::new(), BTreeMap::new());
+        for (name, placeholder) in credentials {
+            let value = stand_in(placeholder)?;
+            held.insert(name.to_owned(), Secret::new(value.clone().into_bytes()));
+            placeholders.insert(placeholder.env.clone(), value);
         }
-        let held = placeholders.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone().into_bytes()))).collect();
         let task = Task { id: id()?, labels };
         Ok(Self { running: RunningTask::new(task, Secret::new(token.as_bytes().to_vec()), held), token, placeholders })
     }
@@ -103,11 +114,11 @@ fn id() -> Result<String, Unspecified> {
 }
 
 /// A worthless value of the vendor's shape: the prefix, then letters and digits.
-fn stand_in(like: &str) -> Result<String, Unspecified> {
-    let mut value = like.to_owned();
-    let length = value.len() + PLACEHOLDER_LENGTH;
+fn stand_in(placeholder: &Placeholder) -> Result<String, Unspecified> {
+    let mut value = placeholder.like.clone();
+    let length = value.len() + placeholder.length;
     while value.len() < length {
-        let bytes = random::<PLACEHOLDER_LENGTH>()?;
+        let bytes = random::<RANDOM_BYTES>()?;
         // What is no letter or digit is thrown away, so that each is equally likely.
         let usable = bytes.iter().map(|byte| char::from(byte & 0x7f)).filter(char::is_ascii_alphanumeric);
         value.extend(usable.take(length - value.len()));
@@ -195,8 +206,12 @@ impl Tasks {
 mod tests {
     use super::*;
 
+    fn placeholder() -> Placeholder {
+        Placeholder { env: "STRIPE_KEY".into(), like: "sk_test_".into(), length: 24 }
+    }
+
     fn begun(tasks: &Tasks) -> (Arc<RunningTask>, Zeroizing<String>) {
-        let new = NewTask::new(BTreeMap::new(), [("stripe", "sk_test_")]).unwrap();
+        let new = NewTask::new(BTreeMap::new(), [("stripe", &placeholder())]).unwrap();
         (tasks.begin(new.running), new.token)
     }
 
@@ -263,12 +278,13 @@ mod tests {
 
     #[test]
     fn a_placeholder_has_the_shape_of_the_vendors_key_and_never_repeats() {
-        let make = || NewTask::new(BTreeMap::new(), [("stripe", "sk_test_")]).unwrap();
+        let make = || NewTask::new(BTreeMap::new(), [("stripe", &placeholder())]).unwrap();
         let (one, two) = (make(), make());
-        let random = one.placeholders["stripe"].strip_prefix("sk_test_").unwrap();
-        assert!(random.len() == PLACEHOLDER_LENGTH && random.chars().all(|letter| letter.is_ascii_alphanumeric()));
-        assert_ne!(one.placeholders["stripe"], two.placeholders["stripe"]);
-        assert!(one.running.placeholders["stripe"].is(one.placeholders["stripe"].as_bytes()));
+        let random = one.placeholders["STRIPE_KEY"].strip_prefix("sk_test_").unwrap();
+        assert!(random.len() == 24 && random.chars().all(|letter| letter.is_ascii_alphanumeric()));
+        assert_ne!(one.placeholders["STRIPE_KEY"], two.placeholders["STRIPE_KEY"]);
+        assert!(one.running.placeholders["stripe"].is(one.placeholders["STRIPE_KEY"].as_bytes()));
+        assert!(one.running.task.id.len() == 16 && one.running.task.id.chars().all(|digit| digit.is_ascii_hexdigit()));
     }
 
     #[test]

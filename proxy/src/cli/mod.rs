@@ -43,6 +43,9 @@ pub mod stop;
 /// `keygress leases`: what was issued.
 pub mod leases;
 
+/// `keygress task`: tasks at a running keygress.
+pub mod task;
+
 /// How commands speak to a running keygress.
 mod control;
 
@@ -96,6 +99,8 @@ enum Command {
     Resume(stop::Resume),
     /// List what was issued and has not ended.
     Leases(leases::Args),
+    /// Open, list and close tasks at a running keygress: each has a token, a deadline, and nothing that outlives it.
+    Task(task::Args),
     /// List the presets: vendors' APIs, with where their keys go and what is refused there.
     Presets(presets::Args),
     /// Seal a secret to the proxy's key, so that it may stand in the policy.
@@ -132,6 +137,7 @@ pub fn run() -> ExitCode {
         Command::Revoke(args) => stop::revoke(&args),
         Command::Resume(args) => stop::resume(&args),
         Command::Leases(args) => leases::run(&args),
+        Command::Task(args) => task::run(&args),
         Command::Presets(args) => presets::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Audit(args) => audit::run(&args),

@@ -21,9 +21,6 @@ mod signals;
 /// What the command did.
 mod summary;
 
-/// The task: its id, token and placeholders.
-mod task;
-
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,14 +37,14 @@ use zeroize::Zeroizing;
 use super::serve::{Prepared, Running};
 use crate::accept::{self, Accepting, Listen};
 use crate::audit::Sink;
-use crate::caller::RunningTask;
+use crate::caller::{NewTask, RunningTask};
 use crate::config::Settings;
 use crate::credentials::Ended;
 use bundle::Bundle;
+pub(super) use environment::PROXY;
 use environment::{Environment, Given};
 use signals::Signals;
 use summary::Tally;
-use task::NewTask;
 
 /// How long requests may go on when the command has ended: whoever asked is gone.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -82,7 +79,7 @@ pub struct Args {
     command: Vec<OsString>,
 }
 
-fn label(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn label(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("a label is written `key=value`"),
@@ -117,7 +114,7 @@ async fn wrap(args: &Args) -> anyhow::Result<ExitCode> {
     let shared = Arc::clone(&running.shared);
     let policy = shared.live.load();
     let NewTask { running: task, token, placeholders } =
-        NewTask::new(&policy.policy, args.labels.iter().cloned().collect()).map_err(|_| anyhow!("no randomness"))?;
+        NewTask::under(&policy.policy, args.labels.iter().cloned().collect()).map_err(|_| anyhow!("no randomness"))?;
     let task = shared.callers.begin(task);
     let id = task.task.id.clone();
     let routes = accept::start(&shared, &routes(task))?;

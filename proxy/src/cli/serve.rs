@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 use crate::Policy;
 use crate::accept::authority::Authority;
 use crate::accept::{self, Accepting, Inherited};
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Tasks};
 use crate::audit::{Audit, Event, Kind};
 use crate::caller::kubernetes::Verifier;
 use crate::caller::{Callers, Proofs};
@@ -211,8 +211,9 @@ impl Prepared {
         let reloader = Arc::new(reloader);
         let adopted = Arc::new(AtomicBool::new(false));
         let adopting = tokio::spawn(adopt(Arc::clone(&shared), reloader.progress(), Arc::clone(&adopted)));
-        let mut admin =
-            admin::Server::new(Admin { shared: Arc::clone(&shared), reloader: Arc::clone(&reloader), adopted: Arc::clone(&adopted) });
+        let tasks = Tasks::new(Arc::clone(&shared), opened.tcp().first().copied());
+        let admin = Admin { shared: Arc::clone(&shared), reloader: Arc::clone(&reloader), adopted: Arc::clone(&adopted), tasks };
+        let mut admin = admin::Server::new(admin);
         if let Some(path) = &settings.admin_socket {
             admin.open_socket(path).context("cannot open the admin socket")?;
         }

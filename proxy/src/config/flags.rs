@@ -253,7 +253,11 @@ fn host_pattern(text: &str) -> Result<HostPattern, Invalid> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, Invalid> {
+/// Reads `30s`, `2m` or `8h`.
+///
+/// # Errors
+/// Where it is no duration.
+pub fn duration(text: &str) -> Result<Duration, Invalid> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
     parsed.ok_or_else(|| Invalid::with_help(format!("`{text}` is not a duration"), "write it with its unit, such as `30s` or `2m`"))
 }

@@ -27,7 +27,7 @@ mod broker;
 mod roots;
 
 pub use broker::{Broker, Mutual, MutualFlags};
-pub use flags::{Flags, named_state};
+pub use flags::{Flags, duration, named_state};
 pub use roots::roots;
 
 /// How long running requests may go on after the process was asked to stop.

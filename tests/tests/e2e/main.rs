@@ -43,6 +43,9 @@ mod issuer;
 /// A keygress that is killed, and the one after it.
 mod ledger;
 
+/// Tasks that are opened and closed at a running keygress.
+mod tasks;
+
 /// What is suspended or revoked by hand stops at once, also where it runs.
 mod stops;
 

@@ -11,7 +11,7 @@ use super::comfort;
 use super::java;
 
 /// Where clients look for the proxy. Both spellings: curl reads only the lower-case `http_proxy`, gRPC only the lower-case `https_proxy`.
-const PROXY: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KEYGRESS_PROXY"];
+pub(in crate::cli) const PROXY: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "KEYGRESS_PROXY"];
 
 /// What would lead round the proxy. An `ALL_PROXY` of the parent would win over ours for some clients.
 const DETOURS: &[&str] = &["NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"];
