@@ -84,6 +84,7 @@ pub(super) fn read_of_peer(line: &Line, door: Door, request: Request<Incoming>) 
 /// [`Code::Misdirected`] where it names another; [`Code::BadRequest`] where it cannot be read in one way only.
 pub(super) fn read_bound(line: &Line, bound: &Bound, request: Request<Incoming>) -> Result<Asked, Refusal> {
     let (head, body) = request.into_parts();
+    line.proven.is_good().map_err(refused)?;
     sound(&head)?;
     let opened_for = (bound.host.clone(), Some(bound.port));
     if head.version == Version::HTTP_2 {

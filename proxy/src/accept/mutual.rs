@@ -66,7 +66,7 @@ pub(super) fn take(entrance: &Rc<Entrance>, stream: TcpStream) {
 struct Visit {
     worker: Rc<Worker>,
     counted: Rc<Counted>,
-    guest: Option<Guest>,
+    guest: Option<Rc<Guest>>,
     /// The peer itself.
     own: Rc<Line>,
     shut: Option<Shut>,
@@ -91,9 +91,9 @@ impl Visit {
             None => Err(Unproven::NoCertificate),
         };
         let shut = shut.or(guest.as_ref().err().map(|unproven| Shut::Unproven(*unproven)));
-        let guest = guest.ok();
+        let guest = guest.ok().map(Rc::new);
         let caller = Caller { peer: guest.as_ref().map(|guest| guest.peer.clone()), ..Caller::default() };
-        let own = Line::new(worker.clone(), Way::Mutual, Proven::remote(caller)).counting(Some(counted.clone()));
+        let own = Line::new(worker.clone(), Way::Mutual, Proven::remote(caller, guest.clone())).counting(Some(counted.clone()));
         let worker = worker.clone();
         Self { worker, counted, guest, own: Rc::new(own), shut, voices: RefCell::default(), leave: Notify::new() }
     }
@@ -122,7 +122,7 @@ impl Visit {
         Ok(self.voice(guest, behalf))
     }
 
-    fn voice(&self, guest: &Guest, behalf: Behalf) -> Voice {
+    fn voice(&self, guest: &Rc<Guest>, behalf: Behalf) -> Voice {
         if let Some(voice) = self.voices.borrow().get(&behalf) {
             return voice.clone();
         }
@@ -131,7 +131,8 @@ impl Visit {
         let name = peer.name().to_owned();
         let task = behalf.task.clone().map(|Task { id, labels }| RunningTask::of_peer(Task { id: format!("{id}@{name}"), labels }));
         let caller = Caller { peer: Some(peer), ..Caller::default() };
-        let line = Line::new(self.worker.clone(), Way::Mutual, Proven::remote(caller)).counting(Some(self.counted.clone()));
+        let line = Line::new(self.worker.clone(), Way::Mutual, Proven::remote(caller, Some(Rc::clone(guest))))
+            .counting(Some(self.counted.clone()));
         let voice = Voice { line: Rc::new(line), task: task.map(Arc::new) };
         let mut voices = self.voices.borrow_mut();
         if voices.len() >= VOICES_MAX {

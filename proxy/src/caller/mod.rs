@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -31,6 +32,7 @@ mod users;
 
 pub use task::{NewTask, RunningTask};
 
+use peer::Guest;
 use socket_owner::{Ends, SocketOwners};
 use task::Tasks;
 use users::Users;
@@ -64,6 +66,8 @@ pub struct Proven {
     pub caller: Caller,
     /// The name of the peer, where it came over mutual TLS.
     pub peer: Option<Arc<str>>,
+    /// Its certificate, where it came over mutual TLS.
+    guest: Option<Rc<Guest>>,
     /// The two ends of a local TCP connection.
     ends: Option<Ends>,
     /// What was found of it, once somebody asked.
@@ -71,11 +75,19 @@ pub struct Proven {
 }
 
 impl Proven {
-    /// A caller on another host, of which all is known that will be.
+    /// A caller on another host, proven by the certificate of this guest.
     #[must_use]
-    pub fn remote(caller: Caller) -> Self {
+    pub fn remote(caller: Caller, guest: Option<Rc<Guest>>) -> Self {
         let peer = caller.peer.as_ref().map(|peer| peer.name().into());
-        Self { caller, peer, ..Self::default() }
+        Self { caller, peer, guest, ..Self::default() }
+    }
+
+    /// Whether what proved it would still do: asked for every request on a connection that was opened long before.
+    ///
+    /// # Errors
+    /// Where its certificate is taken no more.
+    pub fn is_good(&self) -> Result<(), Unproven> {
+        self.guest.as_ref().map_or(Ok(()), |guest| guest.is_good())
     }
 }
 
@@ -182,7 +194,13 @@ impl Callers {
             None | Some(_) => {
                 // Only a local caller shares our network namespace, hence our pod.
                 let pod = process.as_ref().and(proofs.pod.clone());
-                Ok(Proven { caller: Caller { process, pod, ..Caller::default() }, peer: None, ends, looked_into: OnceCell::new() })
+                Ok(Proven {
+                    caller: Caller { process, pod, ..Caller::default() },
+                    peer: None,
+                    guest: None,
+                    ends,
+                    looked_into: OnceCell::new(),
+                })
             }
         }
     }

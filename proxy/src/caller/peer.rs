@@ -125,6 +125,12 @@ impl Guest {
     }
 }
 
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
 /// Takes every certificate whose key the other end holds. What it proves is decided when the handshake is through, by [`Peers::prove`], so
 /// that its holder can be told in an answer why it is refused.
 struct Holder(WebPkiSupportedAlgorithms);

@@ -1,7 +1,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keygress::identity::public_key;
 use keygress::statement::{Behalf, Channel, Of, Signer};
@@ -140,6 +140,27 @@ fn a_header_without_a_signature_is_no_identity() {
         assert_eq!(problem(&peer.asked(&world, fields)).0, "caller_not_allowed", "{fields}");
     }
     assert!(world.echo.seen().is_empty());
+}
+
+#[test]
+fn a_connection_ends_with_the_authority_that_vouched_for_it() {
+    let world = World::usual();
+    let mut peer = Raw::usual(&world);
+    let first = peer.statement(&world, 1);
+    assert_eq!(peer.stated(&world, &first).status, 200);
+    std::fs::write(world.site.upstream_ca(), std::fs::read(Site::new().unwrap().upstream_ca()).unwrap()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for number in 2.. {
+        let statement = peer.statement(&world, number);
+        let reply = peer.stated(&world, &statement);
+        if reply.status == 403 {
+            assert_eq!(problem(&reply).0, "peer_refused");
+            break;
+        }
+        assert!(reply.status == 200 && Instant::now() < deadline, "{reply:?}");
+        // Once a second is often enough: what is waited for is a clock.
+        std::thread::sleep(Duration::from_millis(250));
+    }
 }
 
 /// curl that takes the broker for a proxy over TLS, with this certificate.
