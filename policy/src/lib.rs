@@ -23,6 +23,15 @@ pub mod decide;
 /// The same walk with a reason for every rule, and the policy's own tests.
 pub mod explain;
 
+/// Who may spend what: the policy as a list, for those who answer for it.
+pub mod reach;
+
+/// What the policy's own tests leave untouched.
+pub mod coverage;
+
+/// What one policy gives or takes that another does not.
+pub mod change;
+
 /// What credentials are made of; [`material::Secret`].
 pub mod material;
 

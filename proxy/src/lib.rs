@@ -75,6 +75,12 @@ pub mod sandbox;
 /// Health, metrics and control.
 pub mod admin;
 
+/// The audit, read back.
+pub mod records;
+
+/// Which credentials there are, who may spend them, and who did.
+pub mod inventory;
+
 /// One file per subcommand.
 pub mod cli;
 

@@ -48,7 +48,7 @@ use crate::material::MaterialKind;
 use crate::minting::Mint;
 use crate::name::{CredentialName, RuleName, WorkloadName};
 use crate::preset::Preset;
-use crate::problem::{Problem, Severity, SourceFile};
+use crate::problem::{Place, Problem, Severity, SourceFile};
 use crate::workload::Selector;
 
 pub use crate::destination::HostPattern;
@@ -147,6 +147,14 @@ pub struct Rule {
     pub unsafe_unscrubbed_body: bool,
 }
 
+/// Where names stand.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) workloads: Vec<Place>,
+    pub(crate) credentials: Vec<Place>,
+    pub(crate) rules: Vec<Place>,
+}
+
 /// What only the matcher needs of a rule.
 #[derive(Debug)]
 pub(crate) struct Terms {
@@ -154,6 +162,8 @@ pub(crate) struct Terms {
     /// What it allows; everything where the policy names nothing.
     pub(crate) allow: Vec<RequestPattern>,
     pub(crate) except: Vec<RequestPattern>,
+    /// The entries of `allow` and then those of `except`, as written; none where the policy names none.
+    pub(crate) written: Box<[Box<str>]>,
     /// Requests that `allow` matches and whose answer is a credential, where the rule puts one on.
     pub(crate) minting: Vec<Mint>,
     /// An encoded slash in a path to its destination stays inside its segment.
@@ -199,6 +209,10 @@ pub struct Policy<S> {
     pub(crate) workloads: Vec<(WorkloadName, Selector)>,
     /// Of [`Policy::workloads`], in the same order.
     pub(crate) workload_lineages: Vec<Lineage>,
+    /// Of [`Policy::workloads`], in the same order.
+    pub(crate) workload_labels: Vec<BTreeMap<String, String>>,
+    /// Where the names of workloads, credentials and rules stand, in the order of each.
+    pub(crate) places: Places,
     /// A number that nothing had so far.
     pub(crate) next_lineage: u64,
     /// By name.
@@ -220,10 +234,11 @@ impl<S: Source> Policy<S> {
     pub fn compile(files: &[SourceFile], today: Date) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut check = check::Check::new(today);
         let merged = merge::merge::<S>(files, &mut check);
-        let workloads = workloads::compile(merged.workloads, &mut check);
+        let (workloads, workload_labels) = workloads::compile(merged.workloads, &mut check);
         let credentials = credentials::compile(merged.credentials, &mut check);
         let (rules, terms, pieces) = rules::compile(merged.rules, &workloads, &credentials, &mut check);
         let tests = tests::compile(merged.tests, &workloads, &rules, &credentials, &mut check);
+        let places = Places { workloads: workloads.places, credentials: credentials.places, rules: rules.places };
         let workloads = workloads.kept;
         let policy = Self {
             sites: Sites::new(rules.kept.iter().zip(&terms)),
@@ -232,11 +247,13 @@ impl<S: Source> Policy<S> {
             workload_lineages: (0..workloads.len()).map(Lineage::first).collect(),
             next_lineage: workloads.len().max(rules.kept.len()) as u64,
             workloads,
+            workload_labels,
+            places,
             credentials: credentials.kept.into_iter().map(Arc::new).collect(),
             rules: rules.kept,
             tests,
         };
-        together::examine(&policy, &pieces, &credentials.places, &mut check);
+        together::examine(&policy, &pieces, &policy.places.credentials, &mut check);
         let problems = check.into_problems();
         if problems.iter().any(|problem| problem.severity == Severity::Error) { Err(problems) } else { Ok((policy, problems)) }
     }

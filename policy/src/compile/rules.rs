@@ -96,7 +96,8 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
     let upstream = upstream?;
     let allow = allow?;
     let minting = minting(named, &upstream.host, &allow, credential.flatten().and_then(|index| known.credentials.kept.get(index)), check)?;
-    let terms = Terms { callers: callers?, allow, except: except?, minting, opaque_slash };
+    let written = entry.allow.iter().flat_map(|allow| &allow.value).chain(&entry.except).map(|entry| entry.value.as_str().into()).collect();
+    let terms = Terms { callers: callers?, allow, except: except?, written, minting, opaque_slash };
     let rule = Rule {
         name: RuleName::from(named.name.as_str()),
         index,

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::check::{Check, Compiled, Named, Section};
 use crate::destination::Host;
 use crate::document::{At, KubernetesEntry, MtlsEntry, ProcessEntry, TaskEntry, WorkloadEntry};
@@ -8,11 +10,19 @@ use crate::workload::{PeerSelector, PodSelector, ProcessSelector, Selector};
 /// Length of a container id, in hexadecimal digits.
 const CONTAINER_DIGITS: usize = 64;
 
-pub(super) fn compile(section: Section<WorkloadEntry>, check: &mut Check) -> Compiled<(WorkloadName, Selector)> {
-    Compiled::of(section, check, |_, named, check| {
+/// Labels of one workload.
+type Labels = BTreeMap<String, String>;
+
+/// The labels stand beside the workloads, in the same order.
+pub(super) fn compile(section: Section<WorkloadEntry>, check: &mut Check) -> (Compiled<(WorkloadName, Selector)>, Vec<Labels>) {
+    let mut labels = Vec::new();
+    let workloads = Compiled::of(section, check, |_, named, check| {
         let selector = selector(&named, check)?;
-        Some((WorkloadName::from(named.name.as_str()), selector))
-    })
+        let workload = (WorkloadName::from(named.name.as_str()), selector);
+        labels.push(named.entry.labels);
+        Some(workload)
+    });
+    (workloads, labels)
 }
 
 fn selector(named: &Named<WorkloadEntry>, check: &mut Check) -> Option<Selector> {

@@ -67,6 +67,9 @@ pub struct Document<S> {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Workload")]
 pub(crate) struct WorkloadEntry {
+    /// Labels of your own, such as `stage: production`. They recognise nobody.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
     /// A Kubernetes pod, by its verified service-account token.
     pub(crate) kubernetes: Option<KubernetesEntry>,
     /// A local process, as the kernel names it.

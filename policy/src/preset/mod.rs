@@ -12,7 +12,12 @@ mod operations;
 /// Payments, mail, chat, work.
 mod business;
 
+/// Platforms that federate: what takes the place of a static key there.
+mod federation;
+
 use serde::Serialize;
+
+pub use federation::{Federation, instead_of};
 
 /// One vendor's API: where it is, where its key goes, what a key looks like, and which of its calls answer with a credential.
 #[derive(Debug, Serialize)]

@@ -8,6 +8,8 @@ mod decisions;
 
 mod explain;
 
+mod governing;
+
 mod laws;
 
 mod lineage;

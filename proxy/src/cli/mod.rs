@@ -49,6 +49,12 @@ pub mod task;
 /// How commands speak to a running keygress.
 mod control;
 
+/// `keygress inventory`: which credentials there are, and who may spend them.
+pub mod inventory;
+
+/// Tables for people, and CSV.
+mod table;
+
 /// `keygress presets`: what keygress knows of vendors' APIs.
 pub mod presets;
 
@@ -101,6 +107,8 @@ enum Command {
     Leases(leases::Args),
     /// Open, list and close tasks at a running keygress: each has a token, a deadline, and nothing that outlives it.
     Task(task::Args),
+    /// List every credential with its owner, its age and who may spend it; with an audit, who did; and what somebody should look at.
+    Inventory(inventory::Args),
     /// List the presets: vendors' APIs, with where their keys go and what is refused there.
     Presets(presets::Args),
     /// Seal a secret to the proxy's key, so that it may stand in the policy.
@@ -138,6 +146,7 @@ pub fn run() -> ExitCode {
         Command::Resume(args) => stop::resume(&args),
         Command::Leases(args) => leases::run(&args),
         Command::Task(args) => task::run(&args),
+        Command::Inventory(args) => inventory::run(&args),
         Command::Presets(args) => presets::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Audit(args) => audit::run(&args),
