@@ -132,3 +132,30 @@ fn presets_are_listed_and_described() {
     let (_, err, code) = keygress(&["presets", "nobody"], POLICY);
     assert!(code == 1 && err.contains("there is no preset `nobody`"), "{err}");
 }
+
+#[test]
+fn what_no_test_touches_is_told_where_it_is_asked_for() {
+    let more = POLICY.replace("['GET /things/{id}']", "['GET /things/{id}', PUT /others/**]");
+    let (out, _, code) = keygress(&["test", "policy.yaml", "--coverage"], &more);
+    assert!(code == 0 && out.contains("rule read: no test touches\n  allow   PUT /others/**\n"), "{out}");
+    assert!(out.ends_with("coverage: 1 of 1 rules are touched, 0 in full\n"), "{out}");
+    let (out, _, _) = keygress(&["test", "policy.yaml", "--coverage", "--format", "json"], &more);
+    assert_eq!(json(&out)["untested"][0]["allow"][0], "PUT /others/**");
+    let (out, _, _) = keygress(&["test", "policy.yaml", "--format", "json"], &more);
+    assert!(json(&out).get("untested").is_none());
+}
+
+#[test]
+fn a_difference_says_who_gains_and_who_loses() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = folder.path().join("new.yaml");
+    std::fs::write(&new, POLICY.replace("['GET /things/{id}']", "[GET /things/**]")).unwrap();
+    let new = new.to_str().unwrap();
+    let (out, _, code) = keygress(&["diff", "policy.yaml", new], POLICY);
+    assert!(code == 0 && out.contains("gained\n  + job: GET /things/** at https://api.example.com with `key`"), "{out}");
+    assert!(!out.contains("lost"), "{out}");
+    let (out, _, _) = keygress(&["diff", new, "policy.yaml", "--format", "json"], POLICY);
+    assert_eq!(json(&out)["lost"][0]["request"], "GET /things/**");
+    let (out, _, _) = keygress(&["diff", "policy.yaml", "policy.yaml"], POLICY);
+    assert_eq!(out, "nobody gains or loses anything\n");
+}

@@ -31,6 +31,9 @@ pub mod check;
 /// `keygress test`: the policy's own tests.
 pub mod test;
 
+/// `keygress diff`: who gains and who loses what.
+pub mod diff;
+
 /// `keygress explain`: what the policy says to one request.
 pub mod explain;
 
@@ -93,6 +96,8 @@ enum Command {
     Check(check::Args),
     /// Run the policy's own tests.
     Test(test::Args),
+    /// Say who gains and who loses what when one policy takes the place of another.
+    Diff(diff::Args),
     /// Say what the policy does with one request, and why.
     Explain(explain::Args),
     /// Print the JSON Schema of a policy, or the reference of its keys.
@@ -139,6 +144,7 @@ pub fn run() -> ExitCode {
         Command::Net(args) => net::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Suspend(args) => stop::suspend(&args),

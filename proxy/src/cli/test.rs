@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use keygress_policy::coverage::Untested;
 use keygress_policy::explain::TestOutcome;
 use keygress_policy::problem::{self, SourceFile};
 use serde_json::json;
@@ -23,6 +24,9 @@ pub struct Args {
     /// For people or for machines.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Also tell which entries of the rules no test touches.
+    #[arg(long)]
+    coverage: bool,
 }
 
 /// Runs the policy's own tests; the exit code is 1 where one of them failed or there is none.
@@ -32,9 +36,21 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (policy, files) = check::load_valid(&args.paths)?;
     let outcomes = policy.run_tests();
+    let untested = args.coverage.then(|| policy.untested());
     match args.format {
-        Format::Text => print(&outcomes, &files)?,
-        Format::Json => writeln!(anstream::stdout(), "{:#}", as_json(&outcomes, &files))?,
+        Format::Text => {
+            print(&outcomes, &files)?;
+            if let Some(untested) = untested {
+                write!(anstream::stdout(), "{}", uncovered(&untested, policy.rules().len()))?;
+            }
+        }
+        Format::Json => {
+            let mut document = as_json(&outcomes, &files);
+            if let Some((untested, object)) = untested.zip(document.as_object_mut()) {
+                object.insert("untested".to_owned(), serde_json::to_value(untested)?);
+            }
+            writeln!(anstream::stdout(), "{document:#}")?;
+        }
     }
     let passed = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.failure.is_none());
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -59,6 +75,20 @@ fn print(outcomes: &[TestOutcome], files: &[SourceFile]) -> std::io::Result<()> 
     let summary = format!("{}: {} passed, {failed} failed", counted(outcomes.len(), "test"), outcomes.len() - failed);
     let style = if failed == 0 { PASSED } else { FAILED };
     writeln!(out, "\n{style}{summary}{style:#}")
+}
+
+/// What no test touches, entry by entry.
+fn uncovered(untested: &[Untested], rules: usize) -> String {
+    let mut out = String::new();
+    for Untested { rule, allow, except, whole, .. } in untested {
+        let how = if *whole { "no test touches it" } else { "no test touches" };
+        out.push_str(&format!("\nrule {rule}: {how}\n"));
+        allow.iter().for_each(|entry| out.push_str(&format!("  allow   {entry}\n")));
+        except.iter().for_each(|entry| out.push_str(&format!("  except  {entry}\n")));
+    }
+    let whole = untested.iter().filter(|rule| rule.whole).count();
+    out.push_str(&format!("\ncoverage: {} of {rules} rules are touched, {} in full\n", rules - whole, rules - untested.len()));
+    out
 }
 
 fn place(outcome: &TestOutcome, files: &[SourceFile]) -> String {
