@@ -72,6 +72,9 @@ pub mod config;
 /// What the process gives up.
 pub mod sandbox;
 
+/// A command in namespaces of its own, where keygress is the only way out.
+pub mod confine;
+
 /// Health, metrics and control.
 pub mod admin;
 

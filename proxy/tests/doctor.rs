@@ -52,6 +52,7 @@ fn the_sandbox_holds_here_and_a_request_goes_its_way() {
     }
     assert_eq!(found("request").1, "GET /probe by rule `probe`: 200");
     assert_eq!(found("policy").0, "warning", "none was named");
+    assert_eq!(found("confine").0, "good", "{}", found("confine").1);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub struct Listen {
 /// The listeners of one worker.
 #[derive(Default)]
 pub(super) struct Doors {
-    pub(super) tcp: Vec<(std::net::TcpListener, Kind)>,
+    pub(super) tcp: Vec<(TcpListener, Kind)>,
     pub(super) unix: Vec<std::os::unix::net::UnixListener>,
 }
 
@@ -89,6 +89,27 @@ pub fn open(listen: &Listen) -> io::Result<Opened> {
 }
 
 impl Opened {
+    /// Listeners that are open already, in the network namespace of a task: one for clients that know of the proxy, and those on which
+    /// whatever is dialled there arrives. Their addresses are none of ours.
+    ///
+    /// # Errors
+    /// Where they cannot be used.
+    pub fn inside(proxy: TcpListener, captured: Vec<TcpListener>) -> io::Result<Self> {
+        let captured = captured.into_iter().map(|listener| (listener, Kind::Captured(Capture::Namespace)));
+        let tcp: Vec<_> = std::iter::once((proxy, Kind::Plain)).chain(captured).collect();
+        tcp.iter().try_for_each(|(listener, _)| listener.set_nonblocking(true))?;
+        let doors = vec![Doors { tcp, unix: Vec::new() }];
+        Ok(Self {
+            doors,
+            tcp: Vec::new(),
+            captured: Vec::new(),
+            mutual: Vec::new(),
+            peers: None,
+            unix: Vec::new(),
+            overload_delay: Duration::ZERO,
+        })
+    }
+
     /// The bound TCP addresses for callers.
     #[must_use]
     pub fn tcp(&self) -> &[SocketAddr] {
@@ -114,7 +135,7 @@ impl Opened {
 }
 
 /// One listener per worker on the same address: the kernel spreads connections, and no accept lock is shared.
-fn bind_tcp(address: SocketAddr, kind: Kind) -> io::Result<std::net::TcpListener> {
+fn bind_tcp(address: SocketAddr, kind: Kind) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;

@@ -204,7 +204,7 @@ impl Entrance {
     ///
     /// `None` where there are too many of those too: it is closed, counted and on record.
     fn admit(&self, peer: &Peer<'_>, way: Way) -> Option<Admitted> {
-        let proven = self.worker.shared.callers.connection(peer, self.task.is_some());
+        let proven = self.worker.shared.callers.connection(peer, self.task.as_deref());
         let (proven, shut) = match proven {
             Ok(proven) => (proven, None),
             Err(unproven) => (Proven::default(), Some(Shut::Unproven(unproven))),

@@ -29,6 +29,8 @@ pub enum Capture {
     Redirect,
     /// `TPROXY`: our end of the connection has the first destination's address.
     Tproxy,
+    /// A network namespace in which every address leads here: our end has the first destination's address.
+    Namespace,
 }
 
 /// The largest TLS handshake message that a caller may begin with, in bytes: rustls' own limit, and its record.
@@ -44,6 +46,7 @@ const HANDSHAKE: u8 = 0x16;
 pub(super) fn original(stream: &TcpStream, capture: Capture, listener: SocketAddr) -> Option<SocketAddr> {
     let local = canonical(stream.local_addr().ok()?);
     match capture {
+        Capture::Namespace => Some(local),
         Capture::Redirect => {
             let original = match local {
                 SocketAddr::V4(_) => sockopt::ip_original_dst(stream).map(SocketAddr::V4),

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use keygress_policy::workload::{Caller, Pod};
+use keygress_policy::workload::{Caller, Pod, Process};
 
 /// A local process at the other end of a Unix socket.
 pub mod process;
@@ -169,13 +169,17 @@ impl Callers {
         self.0.tasks.end(id);
     }
 
-    /// Proves the owner of a connection once, when it is accepted. `task_bound` says that the listener belongs to a task, which is the
+    /// Proves the owner of a connection once, when it is accepted. `task` is the one that the listener belongs to, which is the
     /// proof then; over TCP, where any user of the machine can connect, only for our own user.
     ///
     /// # Errors
     /// [`Unproven::NoOwner`] where nothing is proven and no task is to prove it; [`Unproven::SameUid`]; [`Unproven::OtherUid`].
-    pub fn connection(&self, peer: &Peer<'_>, task_bound: bool) -> Result<Proven, Unproven> {
+    pub fn connection(&self, peer: &Peer<'_>, task: Option<&RunningTask>) -> Result<Proven, Unproven> {
         let proofs = &self.0.proofs;
+        if task.is_some_and(RunningTask::has_namespace) {
+            return Ok(self.inside());
+        }
+        let task_bound = task.is_some();
         let ends = match *peer {
             Peer::Unix(_) => None,
             Peer::Tcp { peer, local } => Ends::of_tcp(peer, local),
@@ -203,6 +207,14 @@ impl Callers {
                 })
             }
         }
+    }
+
+    /// Whoever is in the namespace of a task: our own user, since no other is mapped there.
+    fn inside(&self) -> Proven {
+        let uid = rustix::process::geteuid().as_raw();
+        let user = self.0.users.name(uid);
+        let process = Process { uid, gid: None, pid: None, user, unit: None, container: None, executable: None };
+        Proven { caller: Caller { process: Some(process), pod: self.0.proofs.pod.clone(), ..Caller::default() }, ..Proven::default() }
     }
 
     /// The caller with all that can be found out of its process, for a policy that asks: the process that holds the other end of a TCP
@@ -245,6 +257,10 @@ mod tests {
         Callers::new(proofs)
     }
 
+    fn task() -> RunningTask {
+        NewTask::new(Default::default(), []).unwrap().running
+    }
+
     fn pod() -> Pod {
         Pod { namespace: "shop".into(), service_account: "billing".into(), pod: None }
     }
@@ -253,11 +269,11 @@ mod tests {
     async fn our_own_uid_is_refused_unless_told_otherwise() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let peer = Peer::Unix(&ours);
-        assert_eq!(callers(Proofs::default()).connection(&peer, false).unwrap_err(), Unproven::SameUid);
-        let same = callers(Proofs { unsafe_same_uid: true, ..Proofs::default() }).connection(&peer, false).unwrap();
+        assert_eq!(callers(Proofs::default()).connection(&peer, None).unwrap_err(), Unproven::SameUid);
+        let same = callers(Proofs { unsafe_same_uid: true, ..Proofs::default() }).connection(&peer, None).unwrap();
         assert_eq!(same.caller.process.unwrap().pid, Some(std::process::id()));
-        assert!(callers(Proofs { require_task: true, ..Proofs::default() }).connection(&peer, false).is_ok());
-        assert!(callers(Proofs::default()).connection(&peer, true).is_ok());
+        assert!(callers(Proofs { require_task: true, ..Proofs::default() }).connection(&peer, None).is_ok());
+        assert!(callers(Proofs::default()).connection(&peer, Some(&task())).is_ok());
     }
 
     #[tokio::test]
@@ -266,9 +282,9 @@ mod tests {
         let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, peer) = listener.accept().await.unwrap();
         let peer = Peer::Tcp { peer, local: ours.local_addr().unwrap() };
-        assert_eq!(callers(Proofs::default()).connection(&peer, false).unwrap_err(), Unproven::SameUid);
+        assert_eq!(callers(Proofs::default()).connection(&peer, None).unwrap_err(), Unproven::SameUid);
         let callers = callers(Proofs { unsafe_same_uid: true, pod: Some(pod()), ..Proofs::default() });
-        let proven = callers.connection(&peer, false).unwrap();
+        let proven = callers.connection(&peer, None).unwrap();
         assert_eq!(proven.caller.pod, Some(pod()));
         let uid = rustix::process::getuid().as_raw();
         let known = |caller: &Caller| caller.process.as_ref().map(|process| (process.uid, process.pid));
@@ -282,9 +298,9 @@ mod tests {
     fn a_connection_from_elsewhere_proves_nothing() {
         let peer = Peer::Tcp { peer: "192.0.2.7:4000".parse().unwrap(), local: "192.0.2.1:3128".parse().unwrap() };
         let loose = Proofs { unsafe_same_uid: true, pod: Some(pod()), ..Proofs::default() };
-        assert_eq!(callers(loose).connection(&peer, false).unwrap_err(), Unproven::NoOwner);
+        assert_eq!(callers(loose).connection(&peer, None).unwrap_err(), Unproven::NoOwner);
         let strict = callers(Proofs { require_task: true, pod: Some(pod()), ..Proofs::default() });
-        let proven = strict.connection(&peer, false).unwrap();
+        let proven = strict.connection(&peer, None).unwrap();
         assert_eq!((&proven.caller, strict.look_into(&proven)), (&Caller::default(), &Caller::default()));
     }
 
@@ -294,9 +310,16 @@ mod tests {
         let _theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, peer) = listener.accept().await.unwrap();
         let own = Peer::Tcp { peer, local: ours.local_addr().unwrap() };
-        assert!(callers(Proofs::default()).connection(&own, true).is_ok());
+        assert!(callers(Proofs::default()).connection(&own, Some(&task())).is_ok());
         let foreign = Peer::Tcp { peer: "192.0.2.7:4000".parse().unwrap(), local: "192.0.2.1:3128".parse().unwrap() };
-        assert_eq!(callers(Proofs::default()).connection(&foreign, true).unwrap_err(), Unproven::OtherUid);
+        assert_eq!(callers(Proofs::default()).connection(&foreign, Some(&task())).unwrap_err(), Unproven::OtherUid);
+    }
+
+    #[test]
+    fn whoever_is_in_the_namespace_of_a_task_is_our_own_user() {
+        let foreign = Peer::Captured { peer: "192.0.2.7:4000".parse().unwrap(), original: "192.0.2.1:443".parse().unwrap() };
+        let proven = callers(Proofs::default()).connection(&foreign, Some(&task().in_namespace())).unwrap();
+        assert_eq!(proven.caller.process.unwrap().uid, rustix::process::geteuid().as_raw());
     }
 
     #[test]

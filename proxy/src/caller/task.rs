@@ -45,6 +45,7 @@ pub struct RunningTask {
     pub token: Secret,
     /// Credential name → the placeholder that this task holds.
     pub placeholders: BTreeMap<String, Secret>,
+    has_namespace: bool,
     ended: AtomicBool,
 }
 
@@ -52,13 +53,25 @@ impl RunningTask {
     /// A task with this token, which must be too long to guess, and these placeholders by credential name.
     #[must_use]
     pub fn new(task: Task, token: Secret, placeholders: BTreeMap<String, Secret>) -> Self {
-        Self { task, token, placeholders, ended: AtomicBool::new(false) }
+        Self { task, token, placeholders, has_namespace: false, ended: AtomicBool::new(false) }
     }
 
     /// A task of a peer: the peer began it and ends it, and says of each request that it is of this task. No token here admits it.
     #[must_use]
     pub fn of_peer(task: Task) -> Self {
         Self::new(task, Secret::new(Vec::new()), BTreeMap::new())
+    }
+
+    /// The same task in a network namespace of its own: whoever reaches its listeners is in there, and so it.
+    #[must_use]
+    pub fn in_namespace(self) -> Self {
+        Self { has_namespace: true, ..self }
+    }
+
+    /// Whether it is in a network namespace of its own.
+    #[must_use]
+    pub fn has_namespace(&self) -> bool {
+        self.has_namespace
     }
 
     /// Whether it has not ended: asked for every request, since connections outlive tasks.

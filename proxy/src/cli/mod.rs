@@ -114,6 +114,9 @@ enum Command {
     Task(task::Args),
     /// List every credential with its owner, its age and who may spend it; with an audit, who did; and what somebody should look at.
     Inventory(inventory::Args),
+    /// A step of `run --confine`.
+    #[command(hide = true)]
+    Confined(crate::confine::Args),
     /// List the presets: vendors' APIs, with where their keys go and what is refused there.
     Presets(presets::Args),
     /// Seal a secret to the proxy's key, so that it may stand in the policy.
@@ -153,6 +156,7 @@ pub fn run() -> ExitCode {
         Command::Leases(args) => leases::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Inventory(args) => inventory::run(&args),
+        Command::Confined(args) => crate::confine::run(&args),
         Command::Presets(args) => presets::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Audit(args) => audit::run(&args),

@@ -12,6 +12,9 @@ mod comfort;
 /// What Java needs in place of PEM files and proxy variables.
 mod java;
 
+/// The command in namespaces of its own.
+mod confined;
+
 /// What outlives the run where it is killed.
 mod ledger;
 
@@ -35,15 +38,18 @@ use anyhow::{Context, anyhow};
 use zeroize::Zeroizing;
 
 use super::serve::{Prepared, Running};
+use crate::Policy;
 use crate::accept::{self, Accepting, Listen};
 use crate::audit::Sink;
 use crate::caller::{NewTask, RunningTask};
 use crate::config::Settings;
 use crate::credentials::Ended;
+use crate::state::Place;
 use bundle::Bundle;
+use confined::{Mode, Ready};
 pub(super) use environment::PROXY;
 use environment::{Environment, Given};
-use signals::Signals;
+use signals::{Passing, Signals};
 use summary::Tally;
 
 /// How long requests may go on when the command has ended: whoever asked is gone.
@@ -69,6 +75,8 @@ pub struct Args {
     /// Append the audit to this file; without it, only the summary is kept.
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
+    #[command(flatten)]
+    confinement: confined::Confinement,
     #[command(flatten)]
     ledger: ledger::Kept,
     /// Print neither banner nor summary.
@@ -108,36 +116,99 @@ async fn wrap(args: &Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let begun = Instant::now();
     let (sink, counts) = Counts::open(args.audit.clone());
-    let prepared = Prepared::new(settings(args, sink))?;
+    let mode = args.confinement.mode().await;
+    let prepared = Prepared::new(settings(args, sink, mode))?;
+    let prepared = if mode.is_some() { prepared.frozen() } else { prepared };
     let place = args.ledger.place(prepared.policy())?;
-    let running = prepared.keeping(place).start()?;
-    let shared = Arc::clone(&running.shared);
-    let policy = shared.live.load();
-    let NewTask { running: task, token, placeholders } =
-        NewTask::under(&policy.policy, args.labels.iter().cloned().collect()).map_err(|_| anyhow!("no randomness"))?;
-    let task = shared.callers.begin(task);
-    let id = task.task.id.clone();
-    let routes = accept::start(&shared, &routes(task))?;
+    let running = prepared.keeping(place.clone()).start()?;
+    let policy = running.shared.live.load();
+    let task = NewTask::under(&policy.policy, args.labels.iter().cloned().collect()).map_err(|_| anyhow!("no randomness"))?;
+    let id = task.running.task.id.clone();
     let bundle = Bundle::write(&running.ca_pem, &args.trust_ca)?;
-    let address = running.tcp.first().context("no listener")?;
-    let environment = Environment::new(&Given {
-        task: &id,
-        proxy_url: &Zeroizing::new(format!("http://task:{}@{address}", token.as_str())),
-        routes: *routes.tcp.first().context("no listener")?,
-        placeholders: &placeholders,
-        bundle: &bundle,
-        policy: &policy.policy,
-        direct: &args.no_proxy,
-    });
+    let world = World { args, running: &running, policy: &policy.policy, place: place.as_ref(), bundle: &bundle };
+    let Begun { accepting, command, proxy } = match mode {
+        None => world.beside(task)?,
+        Some(mode) => world.inside(task, mode).await?,
+    };
     if !args.quiet {
-        banner(&id, &address.to_string(), &bundle)?;
+        banner(&id, &proxy, &bundle, mode)?;
     }
-    let status = execute(&args.command, &environment, &mut signals).await;
-    let ended = end(running, routes, &id).await;
+    let status = match command {
+        Command::Beside(environment) => Ok(execute(&args.command, &environment, &mut signals).await),
+        Command::Inside(ready) => ready.run(&mut signals).await,
+    };
+    let ended = end(running, accepting, &id).await;
+    let status = status?;
     if !args.quiet {
         summarise(&id, counts.tally()?, ended, begun.elapsed())?;
     }
     exit_code(status, &args.command)
+}
+
+/// What a command is begun with.
+struct World<'w> {
+    args: &'w Args,
+    running: &'w Running,
+    policy: &'w Policy,
+    place: Option<&'w Place>,
+    bundle: &'w Bundle,
+}
+
+/// A command that is about to run, and the listeners of its own.
+struct Begun {
+    accepting: Accepting,
+    command: Command,
+    /// Where the proxy is, as the command sees it.
+    proxy: SocketAddr,
+}
+
+enum Command {
+    /// Under our own user, in our own namespaces.
+    Beside(Environment),
+    /// In namespaces of its own.
+    Inside(Box<Ready>),
+}
+
+impl World<'_> {
+    fn beside(&self, task: NewTask) -> anyhow::Result<Begun> {
+        let NewTask { running: task, token, placeholders } = task;
+        let shared = &self.running.shared;
+        let task = shared.callers.begin(task);
+        let accepting = accept::start(shared, &routes(Arc::clone(&task)))?;
+        let proxy = *self.running.tcp.first().context("no listener")?;
+        let environment = Environment::new(&Given {
+            task: &task.task.id,
+            proxy_url: &Zeroizing::new(format!("http://task:{}@{proxy}", token.as_str())),
+            routes: *accepting.tcp.first().context("no listener")?,
+            placeholders: &placeholders,
+            bundle: self.bundle,
+            policy: self.policy,
+            direct: &self.args.no_proxy,
+        });
+        Ok(Begun { accepting, command: Command::Beside(environment), proxy })
+    }
+
+    /// Nobody but the task reaches the listeners inside: no token is needed there, and none is given.
+    async fn inside(&self, task: NewTask, mode: Mode) -> anyhow::Result<Begun> {
+        let NewTask { running: task, token: _, placeholders } = task;
+        let shared = &self.running.shared;
+        let task = shared.callers.begin(task.in_namespace());
+        let Self { args, policy, bundle, place, .. } = *self;
+        let plan = args.confinement.plan(mode, &confined::Given { policy, bundle, place, audit: args.audit.as_deref() })?;
+        let proxy = confined::address(&plan);
+        let environment = Environment::new(&Given {
+            task: &task.task.id,
+            proxy_url: &format!("http://{proxy}"),
+            routes: proxy,
+            placeholders: &placeholders,
+            bundle,
+            policy,
+            direct: &[],
+        });
+        let begun = confined::prepare(plan, bundle.folder(), (&args.command, &environment), (shared, task)).await;
+        let (ready, accepting) = begun?;
+        Ok(Begun { accepting, command: Command::Inside(Box::new(ready)), proxy })
+    }
 }
 
 /// A second listener that needs no token, for clients that cannot send one: it is this task's, and takes only our own user.
@@ -146,10 +217,11 @@ fn routes(task: Arc<RunningTask>) -> Listen {
 }
 
 /// A proxy for this one task. The command runs under our own user: that is what makes a plain run cooperative.
-fn settings(args: &Args, audit: Sink) -> Settings {
+fn settings(args: &Args, audit: Sink, confined: Option<Mode>) -> Settings {
     Settings {
         policy: args.policy.clone(),
-        tcp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+        // Inside there are listeners of its own.
+        tcp: confined.is_none().then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).into_iter().collect(),
         audit,
         upstream_ca: args.trust_ca.clone(),
         require_task: true,
@@ -166,7 +238,7 @@ async fn execute(command: &[OsString], environment: &Environment, signals: &mut 
     command.args(arguments);
     environment.apply(&mut command);
     let mut child = command.spawn()?;
-    signals.wait(&mut child).await
+    signals.wait(&mut child, &Passing::Directly).await
 }
 
 /// Ends the task: its token is refused and its leases are revoked; then the proxy stops.
@@ -192,11 +264,15 @@ fn exit_code(status: io::Result<ExitStatus>, command: &[OsString]) -> anyhow::Re
     }
 }
 
-fn banner(id: &str, address: &str, bundle: &Bundle) -> io::Result<()> {
+fn banner(id: &str, address: &SocketAddr, bundle: &Bundle, confined: Option<Mode>) -> io::Result<()> {
     let mut err = anstream::stderr().lock();
     writeln!(err, "{NAME}keygress{NAME:#}: task {id}, proxy on {address}, environment set for the command")?;
-    writeln!(err, "  This run is cooperative: it keeps keys out of the command, and so protects from leaks.")?;
-    writeln!(err, "  It does not hold an attacker: what runs under your user can go round the proxy.")?;
+    if confined.is_some() {
+        writeln!(err, "  The command is confined: keygress is its only way out, and the policy's secrets are hidden from it.")?;
+    } else {
+        writeln!(err, "  This run is cooperative: it keeps keys out of the command, and so protects from leaks.")?;
+        writeln!(err, "  It does not hold an attacker: what runs under your user can go round the proxy (`--confine` holds it).")?;
+    }
     if !bundle.system_roots {
         writeln!(err, "  The system has no root certificates: destinations that pass unopened cannot be verified.")?;
     }

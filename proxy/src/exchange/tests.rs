@@ -58,7 +58,7 @@ async fn a_process_is_looked_for_only_where_the_policy_asks_for_more_than_its_us
         let workloads = format!("workloads:\n  app: {{ process: {{ uid: {uid}{more} }} }}\n");
         let policy = format!("version: 1\n{workloads}rules:\n  one: {{ from: [app], to: 'https://api.example.com' }}\n");
         let (worker, records) = worker(&policy);
-        let proven = worker.shared.callers.connection(&Peer::Tcp { peer, local: ours.local_addr().unwrap() }, false).unwrap();
+        let proven = worker.shared.callers.connection(&Peer::Tcp { peer, local: ours.local_addr().unwrap() }, None).unwrap();
         let line = Line::new(worker, Way::Forward, proven);
         let snapshot = line.shared().live.load();
         let asked = AskedConnect { snapshot, task: None, host: Host::parse("elsewhere.example").unwrap(), port: 443 };

@@ -69,7 +69,7 @@ impl Declared {
 }
 
 /// What must be granted for a path: where it is by its name, and where its links lead. A file at the top of a tree is granted alone.
-fn places(path: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn places(path: &Path) -> BTreeSet<PathBuf> {
     let named = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let real = std::fs::canonicalize(&named).unwrap_or_else(|_| named.clone());
     let folder = |path: PathBuf| match path.parent() {

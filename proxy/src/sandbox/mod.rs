@@ -17,8 +17,11 @@ mod folders;
 /// seccomp: the system calls that are left.
 mod calls;
 
+pub(crate) use calls::second_numbering;
 pub use folders::Declared;
+pub(crate) use folders::places;
 pub use process::undumpable;
+pub(crate) use process::{no_capabilities, no_new_privileges};
 
 /// How much of the sandbox must be there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]

@@ -23,7 +23,7 @@ pub(super) fn no_core() -> Measure {
 }
 
 /// Nothing that is started from here gains privileges.
-pub(super) fn no_new_privileges() -> Measure {
+pub(crate) fn no_new_privileges() -> Measure {
     match rustix::thread::set_no_new_privs(true) {
         Ok(()) => Measure::enforced("no new privileges", "a set-uid program gives none"),
         Err(error) => Measure::missing("no new privileges", error),
@@ -31,7 +31,7 @@ pub(super) fn no_new_privileges() -> Measure {
 }
 
 /// Gives up every capability, root's too, but those that were put into the ambient set for keygress.
-pub(super) fn no_capabilities() -> Measure {
+pub(crate) fn no_capabilities() -> Measure {
     let left = MAY_STAY.into_iter().filter(|one| rustix::thread::capability_is_in_ambient_set(*one).unwrap_or(false));
     let left = left.fold(CapabilitySet::empty(), CapabilitySet::union);
     // Without CAP_SETPCAP the bounding set stays; with no new privileges nothing can be taken from it.

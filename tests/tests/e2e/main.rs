@@ -34,6 +34,9 @@ mod callers;
 /// One command, its placeholders and its end.
 mod run;
 
+/// One command whose only way out is keygress.
+mod confined;
+
 /// `git clone` inside `keygress run`.
 mod git;
 

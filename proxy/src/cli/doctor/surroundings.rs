@@ -8,6 +8,7 @@ use super::{Finding, Level};
 use crate::audit::Sink;
 use crate::cli::serve::untouched;
 use crate::config::Settings;
+use crate::confine::probe;
 use crate::reload;
 use crate::state::{Key, Place, private_folder};
 
@@ -15,9 +16,9 @@ use crate::state::{Key, Place, private_folder};
 pub(super) fn look(settings: Option<&Settings>) -> Vec<Finding> {
     let Some(settings) = settings else {
         let hint = "not looked at: name a policy as for `serve` (`--policy PATH`, or `--config FILE`)";
-        return vec![user(), clock(), Finding::new("policy", Level::Warning, hint)];
+        return vec![user(), clock(), confine(), Finding::new("policy", Level::Warning, hint)];
     };
-    vec![user(), clock(), same_uid(settings), policy(settings), audit(settings), ledger(settings)]
+    vec![user(), clock(), same_uid(settings), policy(settings), audit(settings), ledger(settings), confine()]
 }
 
 fn user() -> Finding {
@@ -65,6 +66,16 @@ fn audit(settings: &Settings) -> Finding {
     match synced {
         Ok(()) => Finding::new("audit", Level::Good, format!("{}: written and synced to the disk", path.display())),
         Err(error) => Finding::new("audit", Level::Bad, format!("{}: {error}", path.display())),
+    }
+}
+
+/// Whether `run --confine` works on this kernel: tried, with a command that does nothing.
+fn confine() -> Finding {
+    let tried = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string());
+    match tried.and_then(|runtime| runtime.block_on(probe())) {
+        Ok(missing) if missing.is_empty() => Finding::new("confine", Level::Good, "`run --confine` works here, for this user"),
+        Ok(missing) => Finding::new("confine", Level::Warning, format!("`run --confine` is refused here: {}", missing.join("; "))),
+        Err(why) => Finding::new("confine", Level::Warning, format!("`run --confine` is refused here: {why}")),
     }
 }
 

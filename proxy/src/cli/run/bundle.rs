@@ -20,7 +20,7 @@ pub(super) struct Bundle {
     /// Whether the system has any roots: without them, destinations that pass without interception cannot be verified by the command.
     pub(super) system_roots: bool,
     // Removes the folder when dropped.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Bundle {
@@ -40,7 +40,7 @@ impl Bundle {
             all: folder.path().join("bundle.pem"),
             java: folder.path().join("trust.jks"),
             system_roots: !system.is_empty(),
-            _folder: folder,
+            folder,
         };
         fs::write(&bundle.ca, ca_pem)?;
         let all = all.join("\n");
@@ -49,6 +49,11 @@ impl Bundle {
         fs::write(&bundle.java, java::trust_store(&certificates))?;
         fs::write(&bundle.all, all)?;
         Ok(bundle)
+    }
+
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 }
 

@@ -79,6 +79,13 @@ impl Prepared {
         &self.policy
     }
 
+    /// Keeps the policy for its whole life: whoever is confined could write another one.
+    #[must_use]
+    pub fn frozen(mut self) -> Self {
+        self.bounds.frozen = true;
+        self
+    }
+
     /// Keeps in this place what outlives the process.
     #[must_use]
     pub fn keeping(mut self, place: Option<Place>) -> Self {
@@ -129,6 +136,8 @@ impl Prepared {
 /// What a later policy must keep to.
 #[derive(Default)]
 pub(super) struct Bounds {
+    /// Whether no other policy comes into force.
+    frozen: bool,
     /// Whether what it names must be such that no workload can write it.
     trusted: bool,
     /// The brokers that the process knows.
@@ -145,6 +154,9 @@ impl Bounds {
         let via = |rule: &'_ Rule| rule.via.clone().filter(|via| !self.brokers.iter().any(|known| **known == **via));
         if let Some((rule, via)) = policy.rules().iter().find_map(|rule| Some((&rule.name, via(rule)?))) {
             return Err(format!("rule `{rule}` goes via `{via}`, and no broker has that name: add it under `brokers:` in proxy.yaml"));
+        }
+        if self.frozen {
+            return Err("a confined run keeps the policy that it began with: end it and start it again".to_owned());
         }
         for credential in policy.credentials() {
             let (source, name) = (&credential.source, &credential.name);
