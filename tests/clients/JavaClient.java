@@ -7,11 +7,11 @@ import java.time.Duration;
 
 class JavaClient {
     public static void main(String[] urls) throws Exception {
-        var client = HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(20)).build();
+        var client = HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(60)).build();
         for (var url : urls) {
             var request = HttpRequest.newBuilder(URI.create(url))
                 .header("Authorization", "Bearer own-key-of-the-application")
-                .timeout(Duration.ofSeconds(20))
+                .timeout(Duration.ofSeconds(60))
                 .build();
             var reply = client.send(request, HttpResponse.BodyHandlers.ofString());
             var type = reply.headers().firstValue("content-type").orElse("");

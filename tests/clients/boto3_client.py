@@ -27,7 +27,7 @@ DUMMY = {"aws_access_key_id": "AKIADUMMYDUMMYDUMMY", "aws_secret_access_key": "w
 
 
 def client(service, endpoint, region="eu-west-1", **more):
-    config = Config(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=10, **more)
+    config = Config(retries={"max_attempts": 0}, connect_timeout=60, read_timeout=60, **more)
     return boto3.client(service, endpoint_url=endpoint, region_name=region, config=config, **DUMMY)
 
 
@@ -61,7 +61,7 @@ def chunked(endpoint):
         "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
         "x-amz-decoded-content-length": "13",
     }
-    requests.put(endpoint + "/things/chunked", data=body, headers=headers, timeout=20).raise_for_status()
+    requests.put(endpoint + "/things/chunked", data=body, headers=headers, timeout=60).raise_for_status()
     s3 = client("s3", endpoint, s3={"addressing_style": "path"})
     return s3.get_object(Bucket="things", Key="chunked")["Body"].read().decode()
 
@@ -71,7 +71,7 @@ def torn(endpoint):
     headers = {"content-encoding": "aws-chunked", "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}
     headers["x-amz-decoded-content-length"] = "13"
     body = b"7;chunk-signature=" + b"0" * 64 + b"\r\nfirst, \r\n"
-    return str(requests.put(endpoint + "/things/torn", data=iter([body]), headers=headers, timeout=20).status_code)
+    return str(requests.put(endpoint + "/things/torn", data=iter([body]), headers=headers, timeout=60).status_code)
 
 
 def spaced(endpoint):

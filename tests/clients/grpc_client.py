@@ -16,14 +16,14 @@ def show(name, **what):
 def say(channel, text):
     call = channel.unary_unary("/echo.Echo/Say")
     try:
-        reply, done = call.with_call(text, metadata=OWN, timeout=15)
+        reply, done = call.with_call(text, metadata=OWN, timeout=60)
         show("say", code=done.code().name, reply=reply.decode(), trailers=dict(done.trailing_metadata()))
     except grpc.RpcError as error:
         show("say", code=error.code().name, details=error.details())
 
 
 def count(channel):
-    call = channel.unary_stream("/echo.Echo/Count")(b"", metadata=OWN, timeout=15)
+    call = channel.unary_stream("/echo.Echo/Count")(b"", metadata=OWN, timeout=60)
     replies = [reply.decode() for reply in call]
     show("count", code=call.code().name, replies=replies)
 
@@ -31,7 +31,7 @@ def count(channel):
 def converse(channel):
     """Sends the second message only when the answer to the first is here."""
     messages = queue.SimpleQueue()
-    call = channel.stream_stream("/echo.Echo/Converse")(iter(messages.get, None), metadata=OWN, timeout=15)
+    call = channel.stream_stream("/echo.Echo/Converse")(iter(messages.get, None), metadata=OWN, timeout=60)
     replies = []
     for text in (b"one", b"two"):
         messages.put(text)
@@ -43,7 +43,7 @@ def converse(channel):
 def denied(channel):
     call = channel.unary_unary("/echo.Echo/Forbidden")
     try:
-        call(b"", metadata=OWN, timeout=15)
+        call(b"", metadata=OWN, timeout=60)
         show("denied", code="OK")
     except grpc.RpcError as error:
         show("denied", code=error.code().name, details=error.details())

@@ -31,7 +31,7 @@ def events(client, base):
             if line.startswith("data: "):
                 seen.append(line.removeprefix("data: "))
             if line == "data: first":
-                with httpx.Client(http2=True, timeout=10) as other:
+                with httpx.Client(http2=True, timeout=60) as other:
                     other.post(base + "/next").raise_for_status()
         show(reply, " ".join(seen))
 
@@ -39,7 +39,7 @@ def events(client, base):
 def upload(client, base):
     def pieces():
         yield b"a" * 1000
-        with httpx.Client(http2=True, timeout=10) as other:
+        with httpx.Client(http2=True, timeout=60) as other:
             other.get(base + "/progress/1000").raise_for_status()
         yield b"b" * 500
 
@@ -49,7 +49,7 @@ def upload(client, base):
 
 def main():
     task, arguments = sys.argv[1], sys.argv[2:]
-    with httpx.Client(http2=True, timeout=10) as client:
+    with httpx.Client(http2=True, timeout=60) as client:
         if task == "get":
             get(client, arguments)
         elif task == "events":

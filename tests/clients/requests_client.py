@@ -6,5 +6,5 @@ import sys
 import requests
 
 for url in sys.argv[1:]:
-    reply = requests.get(url, headers={"Authorization": "Bearer own-key-of-the-application"}, timeout=20)
+    reply = requests.get(url, headers={"Authorization": "Bearer own-key-of-the-application"}, timeout=60)
     print(json.dumps({"status": reply.status_code, "type": reply.headers.get("content-type", ""), "body": reply.text}))

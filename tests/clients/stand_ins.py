@@ -15,7 +15,7 @@ from google.auth.transport.requests import AuthorizedSession
 
 def aws(endpoint):
     session = boto3.session.Session()
-    config = Config(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=10)
+    config = Config(retries={"max_attempts": 0}, connect_timeout=60, read_timeout=60)
     sts = session.client("sts", endpoint_url=endpoint, region_name="eu-west-1", config=config)
     identity = sts.get_caller_identity()
     held = session.get_credentials()
@@ -24,7 +24,7 @@ def aws(endpoint):
 
 def of_google(url):
     credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    answer = AuthorizedSession(credentials).get(url, timeout=20)
+    answer = AuthorizedSession(credentials).get(url, timeout=60)
     return project, f"{credentials.token} {answer.status_code} {answer.text}"
 
 

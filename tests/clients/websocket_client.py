@@ -13,14 +13,14 @@ OWN = {"Authorization": "Bearer own-key-of-the-application"}
 
 def main():
     trust = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
-    with connect(sys.argv[1], ssl=trust, additional_headers=OWN, open_timeout=10) as socket:
+    with connect(sys.argv[1], ssl=trust, additional_headers=OWN, open_timeout=60) as socket:
         heard = []
         for message in ("hello", "x" * 70000, b"\x00\x01"):
             socket.send(message)
-            heard.append(socket.recv(timeout=10) == message)
+            heard.append(socket.recv(timeout=60) == message)
         print(json.dumps({"status": 101, "type": "", "body": str(heard)}))
     try:
-        connect(sys.argv[2], ssl=trust, additional_headers=OWN, open_timeout=10)
+        connect(sys.argv[2], ssl=trust, additional_headers=OWN, open_timeout=60)
         print(json.dumps({"status": 101, "type": "", "body": "not refused"}))
     except InvalidStatus as refused:
         reply = refused.response

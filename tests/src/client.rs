@@ -14,7 +14,7 @@ use crate::site::Site;
 use crate::tools;
 
 /// No client may take longer than this, in seconds: a stream that is held back ends here.
-pub const TIME_MAX: Duration = Duration::from_secs(20);
+pub const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The value that every client sends as its own `Authorization`: it must never arrive.
 pub const OWN_KEY: &str = "Bearer own-key-of-the-application";
@@ -51,7 +51,7 @@ pub fn bare(program: impl Into<PathBuf>) -> Command {
 /// Where there is no curl.
 pub fn plain_curl(site: &Site, host: &str, port: u16) -> Result<Command> {
     let mut command = bare(tools::program("curl")?);
-    command.args(["--silent", "--show-error", "--max-time", "20", "--resolve", &format!("{host}:{port}:127.0.0.1"), "--cacert"]);
+    command.args(["--silent", "--show-error", "--max-time", "60", "--resolve", &format!("{host}:{port}:127.0.0.1"), "--cacert"]);
     command.arg(site.upstream_ca());
     Ok(command)
 }

@@ -206,7 +206,7 @@ impl Proxy {
     /// Waits until the records so far are like this, at most 20 s. Whether they are.
     #[must_use]
     pub fn records_once(&self, like_this: impl Fn(&[Value]) -> bool) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             match self.records() {
                 Ok(records) if like_this(&records) => return true,
@@ -233,7 +233,7 @@ impl Proxy {
     /// Waits for a line of the audit that holds this text, at most 20 s.
     #[must_use]
     pub fn await_record(&self, text: &str) -> Option<String> {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = audit.read.iter().find(|line| line.contains(text)) {
             return Some(line.clone());
@@ -279,7 +279,7 @@ impl Proxy {
         let mut progress = running.reloader.progress();
         std::fs::write(&self.policy, policy)?;
         self.runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(20), async {
+            tokio::time::timeout(Duration::from_secs(60), async {
                 while running.shared.live.load().generation == before {
                     progress.changed().await?;
                 }

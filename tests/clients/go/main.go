@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	client := &http.Client{Timeout: 20 * time.Second}
+	client := &http.Client{Timeout: 60 * time.Second}
 	for _, url := range os.Args[1:] {
 		request, err := http.NewRequest(http.MethodGet, url, nil)
 		if err != nil {

@@ -21,7 +21,7 @@ use crate::site::{Site, canary};
 pub const HOST: &str = "api.test";
 
 /// How long what is under way may take to arrive where a test waits for it.
-const TIME_MAX: Duration = Duration::from_secs(20);
+const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// An upstream that remembers.
 pub trait Upstream {

@@ -18,7 +18,7 @@ use super::way::{Answer, Request, Way};
 use super::{h1, h2};
 
 /// How long nothing may come before a conversation counts as hung: far more than anything here takes on a busy machine.
-pub const TIME_MAX: Duration = Duration::from_secs(20);
+pub const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A connection of any kind.
 pub trait Stream: Read + Write + Send {}

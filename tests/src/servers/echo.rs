@@ -159,7 +159,7 @@ impl Echo {
     pub fn await_target(&self, target: &str) -> bool {
         let is_missing = |seen: &mut Vec<Seen>| !seen.iter().any(|seen| seen.target == target);
         let seen = self.state.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.state.arrived.wait_timeout_while(seen, Duration::from_secs(20), is_missing);
+        let waited = self.state.arrived.wait_timeout_while(seen, Duration::from_secs(60), is_missing);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }

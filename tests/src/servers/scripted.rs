@@ -13,7 +13,7 @@ use super::echo::tls;
 use crate::site::{Site, Validity};
 
 /// How long it waits for the rest of a request.
-const TIME_MAX: Duration = Duration::from_secs(20);
+const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What it answers to the text of a request: head and body as they came.
 pub type Answer = dyn Fn(&str) -> Vec<u8> + Send + Sync;

@@ -159,7 +159,7 @@ fn what_follows_a_refused_connect_is_never_a_request() {
 /// Sends bytes to the proxy, and reads to the end of its answer.
 fn raw(world: &World, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(world.proxy.address()).unwrap();
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(15))).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
     stream.write_all(bytes).unwrap();
     let _ = stream.shutdown(Shutdown::Write);
     let mut answer = Vec::new();

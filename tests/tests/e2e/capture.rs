@@ -90,7 +90,7 @@ impl Captured {
 
     pub(crate) fn curl_command(&self) -> Command {
         let mut command = self.client(tools::program("curl").unwrap());
-        command.args(["--silent", "--show-error", "--max-time", "20", "--header", &format!("Authorization: {OWN_KEY}")]);
+        command.args(["--silent", "--show-error", "--max-time", "60", "--header", &format!("Authorization: {OWN_KEY}")]);
         command
     }
 

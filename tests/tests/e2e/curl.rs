@@ -93,7 +93,7 @@ fn absolute_form_reaches_a_plaintext_upstream_only_where_the_rule_says_so() {
     let proxy = Proxy::start(&site, &policy(&site, &key, &rules)).unwrap();
     let curl = |url: String| {
         let mut command = proxy.client(keygress_tests::tools::program("curl").unwrap());
-        curl_reply(command.args(["--silent", "--show-error", "--max-time", "20", &url])).unwrap().0
+        curl_reply(command.args(["--silent", "--show-error", "--max-time", "60", &url])).unwrap().0
     };
     assert_eq!(curl(format!("http://echo.test:{}/hello", unsafe_one.port)).status, 200);
     curl(format!("http://echo.test:{}/forbidden", unsafe_one.port)).is_denied().unwrap();
@@ -111,7 +111,7 @@ fn a_host_that_passes_by_name_alone_is_tunnelled_blind() {
     let proxy = Proxy::start(&site, &policy).unwrap();
     let mut command = proxy.client(keygress_tests::tools::program("curl").unwrap());
     // The upstream's own certificate arrives: nobody stands between.
-    command.args(["--silent", "--show-error", "--max-time", "20", "--cacert"]).arg(site.upstream_ca());
+    command.args(["--silent", "--show-error", "--max-time", "60", "--cacert"]).arg(site.upstream_ca());
     let own = "Authorization: Bearer own-key-of-the-application";
     let (reply, _) = curl_reply(command.args(["--header", own, &format!("https://pass.test:{}/hello", echo.port)])).unwrap();
     assert_eq!(reply.status, 200);
@@ -131,7 +131,7 @@ fn nginx_accepts_what_keygress_injects() {
     for version in ["--http1.1", "--http2"] {
         let mut command = proxy.client(keygress_tests::tools::program("curl").unwrap());
         let url = format!("https://echo.test:{}/", nginx.port);
-        let printed = output(command.args(["--silent", "--max-time", "20", version, "--user", "own:password", &url])).unwrap();
+        let printed = output(command.args(["--silent", "--max-time", "60", version, "--user", "own:password", &url])).unwrap();
         assert!(printed.starts_with("injected HTTP/"), "{printed}");
     }
 }

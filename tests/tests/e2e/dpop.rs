@@ -49,7 +49,7 @@ rules:
 
     fn curl(&self, arguments: &[&str]) -> Reply {
         let mut curl = self.proxy.client(tools::program("curl").unwrap());
-        curl.args(["--silent", "--show-error", "--max-time", "20", "--header", "dpop: mine"]).args(arguments);
+        curl.args(["--silent", "--show-error", "--max-time", "60", "--header", "dpop: mine"]).args(arguments);
         curl_reply(curl.arg(format!("https://api.test:{}/things?page=2", self.resource.port))).unwrap().0
     }
 }

@@ -45,7 +45,7 @@ impl Ground {
 
     fn plain(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.proxy.port())).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream
     }
 

@@ -50,7 +50,7 @@ rules:
     fn get(&self, path: &str) -> Reply {
         let url = format!("http://localhost:{}{path}", self.github.port);
         let mut curl = self.proxy.client(tools::program("curl").unwrap());
-        curl_reply(curl.args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "", &url])).unwrap().0
+        curl_reply(curl.args(["--silent", "--show-error", "--max-time", "60", "--noproxy", "", &url])).unwrap().0
     }
 }
 

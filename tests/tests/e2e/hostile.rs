@@ -73,7 +73,7 @@ impl Scripted {
 
 fn send(proxy: &Proxy, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
     stream
 }
@@ -120,7 +120,7 @@ fn a_body_that_get_brings_arrives() {
         "GET https://{}/search HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     ));
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let seen = upstream.seen.recv_timeout(Duration::from_secs(5)).unwrap();
+    let seen = upstream.seen.recv_timeout(Duration::from_secs(60)).unwrap();
     assert!(seen.contains("hello"), "{seen}");
 }
 
@@ -153,7 +153,7 @@ fn a_target_without_a_path_is_sent_as_it_was_matched() {
 fn overrides_are_stripped_in_every_spelling() {
     let upstream = Scripted::new("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     rest(upstream.send("POST https://{}/x HTTP/1.1\r\nHost: {}\r\nX_HTTP_Method-Override: DELETE\r\nX_Original_URL: /admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
-    let seen = upstream.seen.recv_timeout(Duration::from_secs(5)).unwrap();
+    let seen = upstream.seen.recv_timeout(Duration::from_secs(60)).unwrap();
     assert!(!seen.contains("DELETE") && !seen.contains("/admin"), "{seen}");
 }
 

@@ -66,7 +66,7 @@ rules:
     pub(crate) fn reply(&self, path: &str) -> Reply {
         let url = format!("https://echo.test:{}{path}", self.echo.port);
         let mut curl = self.proxy.client(tools::program("curl").unwrap());
-        curl_reply(curl.args(["--silent", "--show-error", "--max-time", "20", &url])).unwrap().0
+        curl_reply(curl.args(["--silent", "--show-error", "--max-time", "60", &url])).unwrap().0
     }
 
     /// The tokens that the upstream saw, in order.

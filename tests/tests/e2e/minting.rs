@@ -40,7 +40,7 @@ rules:
     let proxy = Proxy::start(&site, &policy).unwrap();
     let post = |path: &str| {
         let mut curl = proxy.client(tools::program("curl").unwrap());
-        curl.args(["--silent", "--show-error", "--max-time", "20", "--data", "{}"]).arg(format!("https://bao.test:{}{path}", echo.port));
+        curl.args(["--silent", "--show-error", "--max-time", "60", "--data", "{}"]).arg(format!("https://bao.test:{}{path}", echo.port));
         curl_reply(&mut curl).unwrap().0
     };
     for refused in

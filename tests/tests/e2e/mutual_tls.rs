@@ -55,7 +55,7 @@ rules:
 
     fn curl(&self, arguments: &[&str]) -> Reply {
         let mut curl = self.proxy.client(tools::program("curl").unwrap());
-        curl.args(["--silent", "--show-error", "--max-time", "20"]).args(arguments);
+        curl.args(["--silent", "--show-error", "--max-time", "60"]).args(arguments);
         curl_reply(curl.arg(format!("https://api.test:{}/", self.nginx.port))).unwrap().0
     }
 }

@@ -132,7 +132,7 @@ fn a_user_that_was_made_for_a_lease_is_gone_when_keygress_stops() {
         let mut proxy = Proxy::start(&world.site, &sourced(MINTED, &source, "basic", echo.port)).unwrap();
         let mut curl = proxy.client(tools::program("curl").unwrap());
         let url = format!("https://echo.test:{}/hello", echo.port);
-        let reply = curl_reply(curl.args(["--silent", "--show-error", "--max-time", "20", &url])).unwrap().0;
+        let reply = curl_reply(curl.args(["--silent", "--show-error", "--max-time", "60", &url])).unwrap().0;
         assert_eq!(reply.status, 200, "{reply:?}");
         let seen = echo.seen()[0].values("authorization").join(" ");
         let pair = BASE64_STANDARD.decode(seen.strip_prefix("Basic ").unwrap()).unwrap();
@@ -162,7 +162,7 @@ fn a_certificate_that_it_signed_proves_keygress_and_is_revoked_when_that_stops()
         let mut proxy = Proxy::start(&world.site, &sourced(MINTED, &source, "mutual_tls", nginx.port)).unwrap();
         let mut curl = proxy.client(tools::program("curl").unwrap());
         let url = format!("https://echo.test:{}/hello", nginx.port);
-        let reply = curl_reply(curl.args(["--silent", "--show-error", "--max-time", "20", &url])).unwrap().0;
+        let reply = curl_reply(curl.args(["--silent", "--show-error", "--max-time", "60", &url])).unwrap().0;
         let serial = reply.body.strip_prefix("CN=sourced.acme.example ").unwrap_or_else(|| panic!("{reply:?}")).trim();
         let pairs: Vec<_> = serial.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).to_lowercase()).collect();
         let kept = format!("pki/cert/{}", pairs.join("-"));

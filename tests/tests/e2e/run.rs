@@ -55,7 +55,7 @@ fn the_command_holds_a_placeholder_that_is_exchanged_only_in_its_slot() {
     );
     write_policy(&site, &credential, echo.port);
     let url = format!("https://localhost:{}/hello", echo.port);
-    let curl = "curl --silent --max-time 20 --output /dev/null --write-out '%{http_code} '";
+    let curl = "curl --silent --max-time 60 --output /dev/null --write-out '%{http_code} '";
     let script = format!(
         "echo \"$API_KEY\"; {curl} --header \"Authorization: Bearer $API_KEY\" {url}; {curl} {url}; \
          {curl} --header \"Authorization: Bearer sk_live_wrong\" {url}; exit 7"
@@ -100,7 +100,7 @@ fn another_task_is_refused() {
     let credential =
         format!("    static: {{ reason: a test, expires: 2099-12-31 }}\n    source: {{ file: {} }}\n    inject: bearer", file.display());
     write_policy(&site, &credential, echo.port);
-    let script = format!("curl --silent --max-time 20 --write-out '%{{http_connect}}' https://localhost:{}/hello", echo.port);
+    let script = format!("curl --silent --max-time 60 --write-out '%{{http_connect}}' https://localhost:{}/hello", echo.port);
     let done = run(&site, "other", &script);
     let printed = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(printed.contains("403"), "{printed}");
@@ -121,7 +121,7 @@ fn what_was_issued_ends_with_the_command() {
         secret.display()
     );
     write_policy(&site, &credential, echo.port);
-    let done = run(&site, "job", &format!("curl --silent --max-time 20 --fail https://localhost:{}/hello", echo.port));
+    let done = run(&site, "job", &format!("curl --silent --max-time 60 --fail https://localhost:{}/hello", echo.port));
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{said}");
     let token = echo.seen()[0].values("authorization")[0].strip_prefix("Bearer ").unwrap().to_owned();

@@ -40,13 +40,13 @@ impl Ground {
     /// What curl shows of an answer, head and trailers included.
     fn shown(&self, version: &str, path: &str, more: &[&str]) -> String {
         let mut curl = self.proxy.client(tools::program("curl").unwrap());
-        curl.args(["--silent", "--show-error", "--max-time", "20", "--include", "--suppress-connect-headers", version]);
+        curl.args(["--silent", "--show-error", "--max-time", "60", "--include", "--suppress-connect-headers", version]);
         output(curl.args(more).arg(self.url(path))).unwrap()
     }
 
     fn reply(&self, version: &str, path: &str) -> anyhow::Result<Reply> {
         let mut curl = self.proxy.client(tools::program("curl").unwrap());
-        curl.args(["--silent", "--show-error", "--max-time", "20", version, &self.url(path)]);
+        curl.args(["--silent", "--show-error", "--max-time", "60", version, &self.url(path)]);
         curl_reply(&mut curl).map(|(reply, _)| reply)
     }
 
@@ -201,7 +201,7 @@ fn read_until(answer: &mut impl BufRead, part: &str) -> String {
 fn an_event_arrives_before_the_next_is_sent() {
     let ground = Ground::new();
     let mut stream = TcpStream::connect(ground.proxy.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     write!(stream, "GET /echo.test:{}/events HTTP/1.1\r\nHost: localhost\r\n\r\n", ground.parrot.port).unwrap();
     let mut answer = BufReader::new(stream);
     // The upstream sends nothing more until it is asked for the next.
@@ -302,7 +302,7 @@ fn the_parrot_repeats_what_it_is_sent() {
     let ground = Ground::new();
     let (site, port) = (&ground.site, ground.parrot.port);
     let mut curl = bare(tools::program("curl").unwrap());
-    curl.args(["--silent", "--show-error", "--max-time", "20", "--resolve", &format!("echo.test:{port}:127.0.0.1"), "--cacert"]);
+    curl.args(["--silent", "--show-error", "--max-time", "60", "--resolve", &format!("echo.test:{port}:127.0.0.1"), "--cacert"]);
     curl.arg(site.upstream_ca()).args(["--header", "Authorization: Bearer some-key", "--include"]);
     let shown = output(curl.arg(ground.url("/repeat/raw/identity/3"))).unwrap();
     assert!(

@@ -47,7 +47,7 @@ rules:
 
     fn curl(&self, path: &str, arguments: &[&str]) -> Reply {
         let mut curl = self.proxy.client(tools::program("curl").unwrap());
-        curl.args(["--silent", "--show-error", "--max-time", "20"]).args(arguments);
+        curl.args(["--silent", "--show-error", "--max-time", "60"]).args(arguments);
         curl_reply(curl.arg(format!("https://echo.test:{}{path}", self.echo.port))).unwrap().0
     }
 }

@@ -72,7 +72,7 @@ rules:
     /// curl straight to the listener.
     fn curl(&self, path: &str, arguments: &[&str]) -> Reply {
         let mut curl = bare(tools::program("curl").unwrap());
-        curl.args(["--silent", "--show-error", "--max-time", "20"]).args(arguments);
+        curl.args(["--silent", "--show-error", "--max-time", "60"]).args(arguments);
         curl_reply(curl.arg(format!("http://{}{path}", self.proxy.address()))).unwrap().0
     }
 }
@@ -150,7 +150,7 @@ rules:
     let path = site.write("policy.yaml", policy).unwrap();
     let mut command: Command = bare(binary().unwrap());
     command.args(["run", "--quiet", "--label", "kind=job", "--policy"]).arg(path).env("AWS_ACCESS_KEY_ID", "the-real-one");
-    let script = "echo \"$AWS_ACCESS_KEY_ID|$GCE_METADATA_HOST|$KEY_ID\"; curl --silent --max-time 20 --noproxy '*' \"$AWS_CONTAINER_CREDENTIALS_FULL_URI\"";
+    let script = "echo \"$AWS_ACCESS_KEY_ID|$GCE_METADATA_HOST|$KEY_ID\"; curl --silent --max-time 60 --noproxy '*' \"$AWS_CONTAINER_CREDENTIALS_FULL_URI\"";
     let output = command.args(["--", "sh", "-c", script]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let (variables, given) = text.split_once('\n').unwrap();

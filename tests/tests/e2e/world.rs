@@ -74,14 +74,14 @@ impl World {
 
     pub(crate) fn curl_command(&self) -> Command {
         let mut command = self.proxy.client(tools::program("curl").unwrap());
-        command.args(["--silent", "--show-error", "--max-time", "20", "--header", &format!("Authorization: {OWN_KEY}")]);
+        command.args(["--silent", "--show-error", "--max-time", "60", "--header", &format!("Authorization: {OWN_KEY}")]);
         command
     }
 
     /// curl without any proxy variable: for routes and sockets.
     pub(crate) fn plain_curl(&self, arguments: &[&str]) -> (Reply, String) {
         let mut command = bare(tools::program("curl").unwrap());
-        command.args(["--silent", "--show-error", "--max-time", "20", "--header", &format!("Authorization: {OWN_KEY}")]);
+        command.args(["--silent", "--show-error", "--max-time", "60", "--header", &format!("Authorization: {OWN_KEY}")]);
         curl_reply(command.args(arguments)).unwrap()
     }
 
@@ -107,7 +107,7 @@ pub(crate) fn put_on(site: &Site, terms: &str, source: &str, inject: &str) -> Re
     let proxy = Proxy::start(site, &sourced(terms, source, inject, echo.port)).unwrap();
     let mut curl = proxy.client(tools::program("curl").unwrap());
     let url = format!("https://echo.test:{}/hello", echo.port);
-    let reply = curl_reply(curl.args(["--silent", "--show-error", "--max-time", "20", &url])).unwrap().0;
+    let reply = curl_reply(curl.args(["--silent", "--show-error", "--max-time", "60", &url])).unwrap().0;
     match echo.seen().first() {
         Some(seen) => Ok(seen.values("authorization").join(" ")),
         None => Err(reply.body),

@@ -119,7 +119,7 @@ fn the_user_of_keygress_is_left_alone_and_others_are_captured() {
             return;
         }
         let mut other = Command::new(tools::program("setpriv").unwrap());
-        other.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "curl", "--silent", "--insecure", "--max-time", "20"]);
+        other.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "curl", "--silent", "--insecure", "--max-time", "60"]);
         let printed = output(other.arg(world.url("/hello"))).unwrap();
         assert_eq!(printed, "hello\n");
         world.injected(1);
@@ -152,13 +152,13 @@ fn tproxy_brings_connections_too() {
             output(bare(tools::program("ip").unwrap()).args(line.split(' '))).unwrap();
         }
         let mut curl = bare(tools::program("curl").unwrap());
-        curl.args(["--silent", "--show-error", "--max-time", "20", "--cacert"]).arg(site.folder().join("keygress-ca.pem"));
+        curl.args(["--silent", "--show-error", "--max-time", "60", "--cacert"]).arg(site.folder().join("keygress-ca.pem"));
         let (reply, _) = curl_reply(curl.arg(format!("https://echo.test:{}/hello", echo.port))).unwrap();
         assert_eq!(reply.status, 200);
         assert_eq!(echo.seen()[0].values("authorization"), [format!("Bearer {key}")]);
         // Dialled to the listener itself it would lead back here.
         let mut direct = bare(tools::program("curl").unwrap());
-        let (reply, _) = curl_reply(direct.args(["--silent", "--max-time", "20", "http://127.0.0.1:8789/hello"])).unwrap();
+        let (reply, _) = curl_reply(direct.args(["--silent", "--max-time", "60", "http://127.0.0.1:8789/hello"])).unwrap();
         assert_eq!(reply.status, 421);
         assert!(proxy.await_record("this one was dialled to it").is_some());
         assert_eq!(echo.seen().len(), 1);

@@ -16,7 +16,7 @@ import socket, ssl, sys
 context = ssl.create_default_context()
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 try:
-    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as plain:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=60) as plain:
         with context.wrap_socket(plain) as secured:
             secured.sendall(b'GET /hello HTTP/1.1\\r\\nHost: ' + sys.argv[3].encode() + b'\\r\\nConnection: close\\r\\n\\r\\n')
             print(secured.recv(4096).split(b'\\r\\n')[0].decode())
@@ -127,13 +127,13 @@ fn without_a_server_name_only_an_address_passes_that_a_rule_passes_whole() {
             greeting
         });
         let mut stream = TcpStream::connect((ADDRESS, port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream.write_all(b"hi 2U").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert_eq!((answer.as_str(), &answering.join().unwrap()), ("and you", b"hi 2U"));
         let mut refused = TcpStream::connect((ADDRESS, port.wrapping_add(1).max(1024))).unwrap();
-        refused.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        refused.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         refused.write_all(b"hi 2U").unwrap();
         assert_eq!(refused.read_to_string(&mut answer).unwrap_or_default(), 0);
     })
