@@ -89,9 +89,16 @@ fn escaped_problem(byte: u8, tail: &[u8], slash: SlashInSegment) -> Option<&'sta
         b'\\' => Some("the path holds an encoded backslash"),
         b';' => Some("the path holds an encoded semicolon"),
         0..0x20 | 0x7f => Some("the path holds an encoded control character"),
-        b'%' if matches!(tail, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()) => Some("the path is encoded twice"),
+        b'%' if spells_an_escape(tail) => Some("the path is encoded twice"),
         _ => None,
     }
+}
+
+/// Whether two hexadecimal digits come next once escapes are taken off: behind a percent sign who decodes again reads an escape, however
+/// its digits were spelled.
+fn spells_an_escape(tail: &[u8]) -> bool {
+    let digit = |path| next_byte(path).filter(|(byte, _, _)| byte.is_ascii_hexdigit()).map(|(_, _, rest)| rest);
+    digit(tail).and_then(digit).is_some()
 }
 
 /// The next byte that a path spells, whether it was escaped, and what follows. A percent sign without digits stands for itself.
@@ -198,6 +205,9 @@ mod tests {
             "/a%2",
             "/%252e",
             "/%252F",
+            "/%252%66",
+            "/%25%32f",
+            "/%25%32%65%25%32%65/a",
             "/%C0%AE",
             "/%c0%af",
             "/%E0%80%AF",

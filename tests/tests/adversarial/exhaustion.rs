@@ -95,6 +95,24 @@ fn streams_beyond_the_limit_are_refused() {
 }
 
 #[test]
+fn bodies_that_never_end_hold_up_nobody() {
+    // More than the upstream takes as streams of one connection: what comes then needs another one.
+    let ground = Ground::new().unwrap();
+    let authority = ground.target.authority();
+    let slow: Vec<_> = (0..250)
+        .map(|_| {
+            let mut stream = ground.target.tcp().unwrap();
+            let head = format!("POST https://{authority}/mirror HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 100\r\n\r\nonly some");
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    others_are_served(&ground);
+    drop(slow);
+    ground.left().unwrap();
+}
+
+#[test]
 fn heads_that_never_end_hold_up_nobody() {
     let ground = Ground::new().unwrap();
     let slow: Vec<_> = (0..200)

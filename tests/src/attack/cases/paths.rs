@@ -33,6 +33,8 @@ pub const CASES: &[Case] = &[
     ambiguous("path-broken-escape", "an escape that is none", "/a%zzb"),
     ambiguous("path-cut-escape", "an escape that ends too early", "/a%2"),
     ambiguous("path-encoded-twice", "an escape of an escape", "/a%252Fb"),
+    ambiguous("path-encoded-twice-in-part", "an escape of an escape, whose digits are escaped too", "/a%25%32%46b"),
+    ambiguous("path-encoded-twice-dots", "the same for dots", "/%25%32%65%25%32%65/except/b"),
     ambiguous("path-overlong", "a slash in overlong UTF-8", "/a%c0%afb"),
     ambiguous("path-not-utf8", "bytes that are no UTF-8", "/a%ffb"),
     Case { name: "path-excepted", attack: "what the rule excepts", written: path("/except/b"), expect: Refused(403, "excepted"), ..GET },
