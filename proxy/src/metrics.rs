@@ -59,6 +59,7 @@ struct Inner {
     last_load_failed: IntGauge,
     audit_records: IntCounter,
     audit_lost: IntCounter,
+    audit_also_lost: IntCounterVec,
     sandbox: IntGaugeVec,
 }
 
@@ -118,6 +119,12 @@ impl Metrics {
             ),
             audit_records: counter(r, "keygress_audit_records_total", "Audit records written."),
             audit_lost: counter(r, "keygress_audit_lost_total", "Audit events lost because the sink refused and the queue was full."),
+            audit_also_lost: counters(
+                r,
+                "keygress_audit_sink_lost_total",
+                "Audit records that a further sink (stdout, file, syslog, journald) did not take; they are where the audit is kept.",
+                &["sink"],
+            ),
             sandbox: gauges(r, "keygress_sandbox_enforced", "Whether a measure of the sandbox holds on this machine.", &["measure"]),
             registry,
         };
@@ -174,6 +181,11 @@ impl Metrics {
     pub fn audit(&self, written: u64, lost: u64) {
         self.inner.audit_records.inc_by(written);
         self.inner.audit_lost.inc_by(lost);
+    }
+
+    /// A further sink of this kind did not take so many records.
+    pub fn audit_also_lost(&self, sink: &str, lost: u64) {
+        self.inner.audit_also_lost.with_label_values(&[sink]).inc_by(lost);
     }
 
     /// The text exposition format.

@@ -1,13 +1,10 @@
 //! What ties the lines together: each names its position and the hash of the line before, and ends in its own hash.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
-
 use aws_lc_rs::digest;
 use serde::Deserialize;
 
 use super::Event;
+use super::checkpoint::{Seal, SigningKey};
 use super::record::{self, Moment, Place};
 
 /// The longest line that is read, in bytes; the longest that is written is far shorter.
@@ -34,11 +31,13 @@ impl Head {
         Self { seq: 0, hash: "0".repeat(HASH_DIGITS) }
     }
 
-    /// Appends the next line, newline included, and becomes its head.
-    pub(super) fn append(&mut self, out: &mut Vec<u8>, event: &Event, time: &Moment, instance: &str) {
+    /// Appends the next line, newline included, and becomes its head. With a key the line carries a signature.
+    pub(super) fn append(&mut self, out: &mut Vec<u8>, event: &Event, (time, instance): (&Moment, &str), key: Option<&SigningKey>) {
         let seq = self.seq + 1;
         let start = out.len();
-        record::write(out, event, &Place { seq, time, instance, prev: &self.hash });
+        let place = Place { seq, time, instance, prev: &self.hash };
+        let seal = key.map(|key| key.seal(event.kind, &place));
+        record::write(out, event, &place, seal.as_ref());
         let hash = hash(out.get(start..).unwrap_or_default());
         // The hash goes inside the object: its closing brace moves behind it.
         out.pop();
@@ -58,6 +57,12 @@ pub(super) struct Line {
     pub(super) prev: String,
     /// What happened.
     pub(super) activity: String,
+    /// When, in milliseconds since 1970.
+    pub(super) time: i64,
+    /// Its name: of the process, and its number.
+    pub(super) uid: String,
+    /// Its signature, which is not verified yet.
+    pub(super) seal: Option<Seal>,
 }
 
 /// Reads a line without its newline, and verifies its own hash over its raw bytes.
@@ -68,8 +73,21 @@ pub(super) fn read(line: &[u8]) -> Result<Line, String> {
     #[derive(Deserialize)]
     struct Fields {
         seq: u64,
+        time: i64,
         prev: String,
         activity: String,
+        metadata: Metadata,
+        #[serde(default)]
+        keygress: Ours,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        uid: String,
+    }
+    #[derive(Default, Deserialize)]
+    struct Ours {
+        key: Option<String>,
+        signature: Option<String>,
     }
     let malformed = || "it is not a record".to_owned();
     let rest = line.strip_suffix(b"\"}").ok_or_else(malformed)?;
@@ -80,55 +98,23 @@ pub(super) fn read(line: &[u8]) -> Result<Line, String> {
     if hash.as_bytes() != named {
         return Err("its hash does not match its content".to_owned());
     }
-    let Fields { seq, prev, activity } = serde_json::from_slice(&body).map_err(|_| malformed())?;
-    Ok(Line { head: Head { seq, hash }, prev, activity })
+    let Fields { seq, time, prev, activity, metadata: Metadata { uid }, keygress: Ours { key, signature } } =
+        serde_json::from_slice(&body).map_err(|_| malformed())?;
+    let seal = key.zip(signature).map(|(key, signature)| Seal { key, signature });
+    Ok(Line { head: Head { seq, hash }, prev, activity, time, uid, seal })
 }
 
-/// What `audit verify` found.
-#[derive(Debug, serde::Serialize)]
-pub struct Verified {
-    /// Records read.
-    pub records: u64,
-    /// The first bad record: line number from 1, and why.
-    pub first_bad: Option<(u64, String)>,
+/// The number and the time of the line that begins here; its hash is not looked at.
+pub(super) fn place(line: &[u8]) -> Option<(u64, i64)> {
+    let (seq, rest) = digits(line.strip_prefix(br#"{"seq":"#)?);
+    let (time, _) = digits(rest.strip_prefix(br#","time":"#)?);
+    Some((seq.parse().ok()?, time.parse().ok()?))
 }
 
-/// Verifies the chain of an audit file. What it cannot see: records cut off at the end, and a file that was written anew as a whole.
-///
-/// # Errors
-/// Where the file cannot be read.
-pub fn verify(file: &Path) -> io::Result<Verified> {
-    verify_lines(BufReader::new(File::open(file)?))
-}
-
-fn verify_lines(mut lines: impl BufRead) -> io::Result<Verified> {
-    let mut head = Head::empty();
-    let mut line = Vec::new();
-    let mut number = 0;
-    loop {
-        line.clear();
-        if (&mut lines).take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
-            return Ok(Verified { records: number, first_bad: None });
-        }
-        number += 1;
-        match follow(&head, &line) {
-            Ok(next) => head = next,
-            Err(why) => return Ok(Verified { records: number, first_bad: Some((number, why)) }),
-        }
-    }
-}
-
-/// The head behind a line that continues this one.
-fn follow(head: &Head, line: &[u8]) -> Result<Head, String> {
-    let line = line.strip_suffix(b"\n").ok_or("its line is not complete")?;
-    let read = read(line)?;
-    if read.head.seq != head.seq + 1 {
-        return Err(format!("it has number {}, but {} was due", read.head.seq, head.seq + 1));
-    }
-    if read.prev != head.hash {
-        return Err("it does not continue the record before it".to_owned());
-    }
-    Ok(read.head)
+fn digits(text: &[u8]) -> (&str, &[u8]) {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at_checked(end).unwrap_or_default();
+    (std::str::from_utf8(digits).unwrap_or_default(), rest)
 }
 
 fn hash(bytes: &[u8]) -> String {
@@ -148,19 +134,16 @@ mod tests {
 
     use super::*;
     use crate::audit::Kind;
+    use crate::audit::verify::{Verified, verify_bytes as verified};
 
     fn chain(records: u64) -> Vec<u8> {
         let mut head = Head::empty();
         let mut out = Vec::new();
         for request in 0..records {
             let event = Event { request: Some(request), path: Some(PathAndQuery::from_static("/a")), ..Event::new(Kind::Used) };
-            head.append(&mut out, &event, &Moment::of(Timestamp::UNIX_EPOCH), "i");
+            head.append(&mut out, &event, (&Moment::of(Timestamp::UNIX_EPOCH), "i"), None);
         }
         out
-    }
-
-    fn verified(bytes: &[u8]) -> Verified {
-        verify_lines(bytes).unwrap()
     }
 
     fn bad_line(bytes: &[u8]) -> Option<u64> {
@@ -169,7 +152,7 @@ mod tests {
 
     #[test]
     fn an_untouched_chain_verifies() {
-        let found = verified(&chain(50));
+        let found: Verified = verified(&chain(50));
         assert_eq!((found.records, found.first_bad), (50, None));
         assert_eq!(bad_line(b""), None);
     }
@@ -220,7 +203,7 @@ mod tests {
         let mut head = Head::empty();
         let mut theirs = Vec::new();
         for _ in 0..3 {
-            head.append(&mut theirs, &Event::new(Kind::Alert), &Moment::of(Timestamp::UNIX_EPOCH), "j");
+            head.append(&mut theirs, &Event::new(Kind::Alert), (&Moment::of(Timestamp::UNIX_EPOCH), "j"), None);
         }
         let first_two: Vec<_> = mine.split_inclusive(|b| *b == b'\n').take(2).collect();
         let third: Vec<_> = theirs.split_inclusive(|b| *b == b'\n').skip(2).collect();
@@ -242,7 +225,7 @@ mod tests {
         let lines: Vec<_> = whole.split_inclusive(|b| *b == b'\n').collect();
         let reason = |bytes: &[u8]| verified(bytes).first_bad.unwrap().1;
         assert_eq!(reason(b"hello\n"), "it is not a record");
-        assert_eq!(reason(lines[1]), "it has number 2, but 1 was due");
+        assert_eq!(reason(lines[1]), "it has number 2, but 1 was due: name the files before it too, or say from where (`--from`)");
         assert_eq!(reason(&whole[..20]), "its line is not complete");
         assert_eq!(reason(&String::from_utf8(whole).unwrap().replace("/a", "/b").into_bytes()), "its hash does not match its content");
     }

@@ -14,8 +14,14 @@ use crate::metrics::Metrics;
 /// One line: the fields of a record.
 mod record;
 
-/// What ties the lines together, and how they are verified.
+/// What ties the lines together.
 mod chain;
+
+/// What makes that hard to write anew: signatures.
+mod checkpoint;
+
+/// Whether an audit is what was written.
+mod verify;
 
 /// The queue and the thread that writes it.
 mod sink;
@@ -23,10 +29,22 @@ mod sink;
 /// Where lines end up: a file that holds whole lines only, standard output, memory.
 mod store;
 
-pub use chain::{Verified, verify};
+/// Files that are put aside when they are full or old.
+mod segments;
+
+/// Further places that get every record.
+mod also;
+
+pub use also::Also;
+pub use checkpoint::{Anchor, PublicKey, Signing, SigningKey};
+pub use segments::Rotation;
+pub use verify::{Expected, Verified, verify, verify_all};
 
 /// How long [`Audit::durable`] waits before it says that the sink refuses.
 const DURABLE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The code of the alert that the end of the audit is missing.
+const CUT_OFF: &str = "audit_cut_off";
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +88,8 @@ pub enum Kind {
     Recovered,
     /// Events were lost: [`Event::lost`] says how many.
     Gap,
+    /// A signature over everything before it.
+    Checkpoint,
     /// A process ended and had written everything.
     Closed,
 }
@@ -98,6 +118,7 @@ impl Kind {
             Self::Opened => "opened",
             Self::Recovered => "recovered",
             Self::Gap => "gap",
+            Self::Checkpoint => "checkpoint",
             Self::Closed => "closed",
         }
     }
@@ -217,6 +238,27 @@ pub enum Sink {
     Memory(Sender<String>),
 }
 
+/// How the audit is kept. A bare [`Sink`] is one without anything else.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where it goes: what this does not take does not happen.
+    pub sink: Sink,
+    /// Whether a credential leaves only after the record of its use is on the disk: see [`Kind::Intended`].
+    pub is_strict: bool,
+    /// How it is signed; `None` where it is not.
+    pub signing: Option<Signing>,
+    /// When its file is put aside.
+    pub rotation: Rotation,
+    /// Where it goes too.
+    pub also: Vec<Also>,
+}
+
+impl From<Sink> for Setup {
+    fn from(sink: Sink) -> Self {
+        Self { sink, is_strict: false, signing: None, rotation: Rotation::default(), also: Vec::new() }
+    }
+}
+
 /// The audit of this process. Cheap to clone. Dropping the last clone closes it.
 #[derive(Clone)]
 pub struct Audit {
@@ -229,15 +271,15 @@ impl Audit {
     ///
     /// # Errors
     /// Where the sink cannot be opened, belongs to somebody else, is in use, or holds no record that can be continued.
-    pub fn open(sink: Sink, metrics: Metrics) -> io::Result<Self> {
-        let store = store::open(sink)?;
-        Ok(Self { writer: Arc::new(sink::Writer::start(store, metrics)?), is_strict: false })
-    }
-
-    /// The same, in which a credential leaves only after that is on the disk: see [`Kind::Intended`].
-    #[must_use]
-    pub fn strict(self, is_strict: bool) -> Self {
-        Self { is_strict, ..self }
+    pub fn open(setup: impl Into<Setup>, metrics: Metrics) -> io::Result<Self> {
+        let Setup { sink, is_strict, signing, rotation, also } = setup.into();
+        let mut opened = store::open(sink, rotation)?;
+        if let Some(why) = signing.as_ref().and_then(|signing| signing.cut_off(&opened.head)) {
+            tracing::error!("the audit: {why}");
+            opened.events.push(Event { code: Some(CUT_OFF), message: Some(why.into()), ..Event::new(Kind::Alert) });
+        }
+        let feeds = also.into_iter().map(|also| also::Feed::start(also, &metrics)).collect::<io::Result<_>>()?;
+        Ok(Self { writer: Arc::new(sink::Writer::start(opened, signing, feeds, metrics)?), is_strict })
     }
 
     /// Whether a credential may leave only after that is on the disk.

@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use super::checkpoint::Seal;
 use super::{Destination, Event};
 
 /// The longest text of a field, in bytes; what is longer is cut and ends in `…`.
@@ -33,6 +34,10 @@ impl Moment {
         Self { milliseconds: time.as_millisecond(), text: format!("{time:.3}") }
     }
 
+    pub(super) fn milliseconds(&self) -> i64 {
+        self.milliseconds
+    }
+
     /// Becomes this time, where it is another millisecond.
     pub(super) fn move_to(&mut self, time: Timestamp) {
         if time.as_millisecond() != self.milliseconds {
@@ -52,7 +57,7 @@ macro_rules! key {
 }
 
 /// Appends the JSON object of a record, without hash and newline. It is pure ASCII: no byte of it can steer a terminal.
-pub(super) fn write(out: &mut Vec<u8>, event: &Event, place: &Place<'_>) {
+pub(super) fn write(out: &mut Vec<u8>, event: &Event, place: &Place<'_>, seal: Option<&Seal>) {
     let mut line = Object::open(out);
     line.number(key!("seq"), Some(place.seq));
     line.number(key!("time"), Some(place.time.milliseconds));
@@ -72,7 +77,13 @@ pub(super) fn write(out: &mut Vec<u8>, event: &Event, place: &Place<'_>) {
     }
     line.number(key!("status_code"), event.status);
     line.text(key!("message"), event.message.as_deref());
-    line.object(key!("keygress"), |ours| ours_of(ours, event));
+    line.object(key!("keygress"), |ours| {
+        ours_of(ours, event);
+        if let Some(Seal { key, signature }) = seal {
+            ours.plain(key!("key"), key);
+            ours.plain(key!("signature"), signature);
+        }
+    });
     line.plain(key!("prev"), place.prev);
     line.close();
 }
@@ -236,7 +247,7 @@ mod tests {
     fn line(event: &Event) -> String {
         let time = Moment::of("2026-11-24T05:45:00.123456Z".parse().unwrap());
         let mut out = Vec::new();
-        write(&mut out, event, &Place { seq: 7, time: &time, instance: "abcd", prev: "00" });
+        write(&mut out, event, &Place { seq: 7, time: &time, instance: "abcd", prev: "00" }, None);
         String::from_utf8(out).unwrap()
     }
 

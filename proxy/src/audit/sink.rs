@@ -6,12 +6,14 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+use super::also::Feed;
 use super::chain::Head;
+use super::checkpoint::Signing;
 use super::record::Moment;
 use super::store::{Durability, Opened, Store};
 use super::{Event, Kind};
@@ -68,7 +70,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Writes what there is to say about the opening, then starts the thread.
-    pub(super) fn start(opened: Opened, metrics: Metrics) -> io::Result<Self> {
+    pub(super) fn start(opened: Opened, signing: Option<Signing>, feeds: Vec<Feed>, metrics: Metrics) -> io::Result<Self> {
         let queue = Arc::new(Queue { state: Mutex::default(), wake: Condvar::new(), healthy: AtomicBool::new(true) });
         let mut committer = Committer {
             queue: Arc::clone(&queue),
@@ -78,6 +80,10 @@ impl Writer {
             instance: instance()?,
             bytes: Vec::new(),
             refused_since: None,
+            signing,
+            signed_at: Instant::now(),
+            unsigned: 0,
+            feeds,
         };
         committer.commit(&opened.events.into_iter().map(Entry::new).collect(), 0, Durability::Synced)?;
         let thread = std::thread::Builder::new().name("audit".into()).spawn(move || committer.run())?;
@@ -158,13 +164,17 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a batch; `None` where the queue is closed and empty.
-    fn next(&self, batch: &mut VecDeque<Entry>) -> Option<u64> {
+    /// Waits for a batch, at most for this long; `None` where the queue is closed and empty.
+    fn next(&self, batch: &mut VecDeque<Entry>, time_max: Option<Duration>) -> Option<u64> {
         let mut state = self.lock();
         if self.healthy.load(Ordering::Acquire) {
             let is_idle = |state: &mut State| state.entries.is_empty() && state.lost == 0 && !state.is_closing;
-            state = self.wake.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner);
-            let is_gathering = |state: &mut State| !state.is_urgent && !state.is_closing && state.entries.len() < BATCH_MAX;
+            state = match time_max {
+                None => self.wake.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner),
+                Some(most) => self.wake.wait_timeout_while(state, most, is_idle).unwrap_or_else(PoisonError::into_inner).0,
+            };
+            let is_gathering =
+                |state: &mut State| !state.is_urgent && !state.is_closing && !state.entries.is_empty() && state.entries.len() < BATCH_MAX;
             state = self.wake.wait_timeout_while(state, GATHER, is_gathering).unwrap_or_else(PoisonError::into_inner).0;
         } else {
             state = self.wake.wait_timeout_while(state, RETRY, |state| !state.is_closing).unwrap_or_else(PoisonError::into_inner).0;
@@ -212,13 +222,19 @@ struct Committer {
     bytes: Vec<u8>,
     /// Since when the store has refused; its first record afterwards says so, and is what tries it.
     refused_since: Option<Timestamp>,
+    signing: Option<Signing>,
+    signed_at: Instant,
+    /// Records since the last one that carries a signature.
+    unsigned: u64,
+    /// Further places that get what was written.
+    feeds: Vec<Feed>,
 }
 
 impl Committer {
     fn run(mut self) {
         let mut batch = VecDeque::new();
         let mut closing_attempts = 0;
-        while let Some(lost) = self.queue.next(&mut batch) {
+        while let Some(lost) = self.queue.next(&mut batch, self.until_due()) {
             let is_durable = batch.iter().any(|entry| entry.done.is_some());
             let durability = if is_durable { Durability::Synced } else { Durability::Written };
             match self.commit(&batch, lost, durability) {
@@ -235,40 +251,77 @@ impl Committer {
                 }
             }
         }
-        if self.store.outlives_process() {
-            let closed = VecDeque::from([Entry::new(Event::new(Kind::Closed))]);
-            if let Err(error) = self.commit(&closed, 0, Durability::Synced) {
+        let last = if self.store.outlives_process() { Kind::Closed } else { Kind::Checkpoint };
+        if last == Kind::Closed || self.unsigned > 0 && self.signing.is_some() {
+            let last = VecDeque::from([Entry::new(Event::new(last))]);
+            if let Err(error) = self.commit(&last, 0, Durability::Synced) {
                 tracing::error!(%error, "the audit could not be closed");
             }
         }
     }
 
-    /// Writes a batch, and a record of how many were lost behind it. On error the chain is where it was.
+    /// When a checkpoint is due at the latest; `None` where there is nothing to sign.
+    fn until_due(&self) -> Option<Duration> {
+        let signing = self.signing.as_ref().filter(|_| self.unsigned > 0)?;
+        Some(signing.every.saturating_sub(self.signed_at.elapsed()))
+    }
+
+    /// Writes a batch, a record of how many were lost behind it, and a checkpoint where one is due. On error the chain is where it was.
     fn commit(&mut self, batch: &VecDeque<Entry>, lost: u64, durability: Durability) -> io::Result<()> {
         let mut head = self.head.clone();
         let mut moment = Moment::of(Timestamp::now());
+        let rotates = self.store.is_due_to_rotate(Timestamp::now());
+        let key = self.signing.as_ref().map(|signing| &signing.key);
         self.bytes.clear();
         self.bytes.shrink_to(BATCH_MAX * 1024);
         if let Some(since) = self.refused_since {
             let recovered = Event { message: Some(format!("records were refused from {since:.3}").into()), ..Event::new(Kind::Recovered) };
-            head.append(&mut self.bytes, &recovered, &moment, &self.instance);
+            head.append(&mut self.bytes, &recovered, (&moment, &self.instance), None);
         }
-        for entry in batch {
-            moment.move_to(entry.time);
-            head.append(&mut self.bytes, &entry.event, &moment, &self.instance);
+        let mut is_sealed = false;
+        for Entry { event, time, .. } in batch {
+            moment.move_to(*time);
+            is_sealed = matches!(event.kind, Kind::Closed | Kind::Checkpoint) && key.is_some();
+            head.append(&mut self.bytes, event, (&moment, &self.instance), key.filter(|_| is_sealed));
         }
+        moment.move_to(Timestamp::now());
         if lost > 0 {
             let gap = Event { lost: Some(lost), ..Event::new(Kind::Gap) };
-            moment.move_to(Timestamp::now());
-            head.append(&mut self.bytes, &gap, &moment, &self.instance);
+            head.append(&mut self.bytes, &gap, (&moment, &self.instance), None);
+            is_sealed = false;
+        }
+        let written = head.seq - self.head.seq;
+        let is_due = rotates || self.until_due().is_some_and(|left| left.is_zero());
+        if key.is_some() && !is_sealed && is_due && self.unsigned + written > 0 {
+            head.append(&mut self.bytes, &Event::new(Kind::Checkpoint), (&moment, &self.instance), key);
+            is_sealed = true;
         }
         if self.bytes.is_empty() {
             return Ok(());
         }
-        self.store.append(&self.bytes, durability)?;
+        self.store.append(&self.bytes, if is_sealed { Durability::Synced } else { durability })?;
         self.metrics.audit(head.seq - self.head.seq, lost);
         self.head = head;
+        self.written(written, is_sealed);
+        // What ends with its last record has no next file.
+        if rotates && batch.back().is_none_or(|entry| entry.event.kind != Kind::Closed) {
+            self.store.rotate();
+        }
         Ok(())
+    }
+
+    /// Hands on what was written.
+    fn written(&mut self, records: u64, is_sealed: bool) {
+        if let Some(signing) = self.signing.as_ref().filter(|_| is_sealed) {
+            (self.unsigned, self.signed_at) = (0, Instant::now());
+            signing.keep(self.bytes.split_inclusive(|byte| *byte == b'\n').next_back().unwrap_or_default());
+        } else {
+            self.unsigned += records;
+        }
+        if !self.feeds.is_empty() {
+            let lines = Arc::from(&*self.bytes);
+            self.feeds.iter_mut().for_each(|feed| feed.feed(&lines));
+        }
     }
 
     fn succeeded(&mut self, batch: &mut VecDeque<Entry>) {

@@ -6,7 +6,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 
+use jiff::Timestamp;
+
 use super::chain::{self, Head, LINE_BYTES_MAX};
+use super::segments::{Rotation, Segments, put_aside};
 use super::{Event, Kind, Sink};
 
 /// An open sink and what it held when it was opened.
@@ -21,8 +24,8 @@ pub(super) struct Opened {
 
 /// Takes batches of whole lines.
 pub(super) enum Store {
-    /// A file.
-    File(Whole<File>),
+    /// A file, and those that were put aside before it.
+    File(Segments),
     /// Standard output; what it took of a batch that failed cannot be taken back.
     Stdout,
     /// A receiver in this process. Lines for one that hung up are dropped.
@@ -48,7 +51,7 @@ impl Store {
     /// Where the sink refuses; the batch may be appended again.
     pub(super) fn append(&mut self, lines: &[u8], durability: Durability) -> io::Result<()> {
         match self {
-            Self::File(whole) => whole.append(lines, durability),
+            Self::File(segments) => segments.append(lines, durability),
             #[cfg(test)]
             Self::Faulty(whole) => whole.append(lines, durability),
             Self::Stdout => {
@@ -63,6 +66,18 @@ impl Store {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Whether the file is to be put aside.
+    pub(super) fn is_due_to_rotate(&self, now: Timestamp) -> bool {
+        matches!(self, Self::File(segments) if segments.is_due(now))
+    }
+
+    /// Puts the file aside.
+    pub(super) fn rotate(&mut self) {
+        if let Self::File(segments) = self {
+            segments.rotate();
         }
     }
 
@@ -129,7 +144,18 @@ impl<D: Disk> Whole<D> {
         Self { disk, length, torn: false }
     }
 
-    fn append(&mut self, lines: &[u8], durability: Durability) -> io::Result<()> {
+    /// Bytes of whole lines.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Makes all of it durable.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.disk.sync()
+    }
+
+    /// Appends a batch of whole lines, or none of it.
+    pub(super) fn append(&mut self, lines: &[u8], durability: Durability) -> io::Result<()> {
         if self.torn {
             self.disk.truncate(self.length)?;
         }
@@ -165,15 +191,15 @@ impl<D: Disk> Whole<D> {
 ///
 /// # Errors
 /// See [`super::Audit::open`].
-pub(super) fn open(sink: Sink) -> io::Result<Opened> {
+pub(super) fn open(sink: Sink, rotation: Rotation) -> io::Result<Opened> {
     match sink {
-        Sink::File(path) => open_file(&path),
+        Sink::File(path) => open_file(&path, rotation),
         Sink::Stdout => Ok(Opened { store: Store::Stdout, head: Head::empty(), events: Vec::new() }),
         Sink::Memory(lines) => Ok(Opened { store: Store::Memory(lines), head: Head::empty(), events: Vec::new() }),
     }
 }
 
-fn open_file(path: &Path) -> io::Result<Opened> {
+fn open_file(path: &Path, rotation: Rotation) -> io::Result<Opened> {
     let refuse = |why: String| io::Error::new(io::ErrorKind::InvalidInput, format!("audit file `{}` {why}", path.display()));
     let mut file = options().read(true).open(path).map_err(|error| refuse(format!("cannot be opened: {error}")))?;
     let metadata = file.metadata()?;
@@ -190,7 +216,8 @@ fn open_file(path: &Path) -> io::Result<Opened> {
         return Err(refuse("is in use by another process".into()));
     }
     let mut events = vec![Event::new(Kind::Opened)];
-    let Some(end) = find_end(&mut file, metadata.len())? else {
+    let before = before(path)?.ok_or_else(|| refuse("follows a file that holds something else than audit records".into()))?;
+    let Some(end) = find_end(&mut file, metadata.len(), before)? else {
         return Err(refuse("holds something else than audit records".into()));
     };
     let torn_bytes = metadata.len() - end.length;
@@ -202,10 +229,21 @@ fn open_file(path: &Path) -> io::Result<Opened> {
         events.push(Event { message: Some(message.into()), ..Event::new(Kind::Recovered) });
     }
     sync_parent(path)?;
-    Ok(Opened { store: Store::File(Whole::new(file, end.length)), head: end.head, events })
+    let mut segments = Segments::new(file, end.length, path)?;
+    segments.rotate_by(rotation);
+    Ok(Opened { store: Store::File(segments), head: end.head, events })
 }
 
-fn options() -> OpenOptions {
+/// Where the chain was when the file was begun: at the end of the newest that was put aside.
+fn before(path: &Path) -> io::Result<Option<Head>> {
+    let aside = put_aside(path)?;
+    let Some((_, newest)) = aside.last() else { return Ok(Some(Head::empty())) };
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(newest)?;
+    let length = file.metadata()?.len();
+    Ok(find_end(&mut file, length, Head::empty())?.map(|end| end.head))
+}
+
+pub(super) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
     options
@@ -229,7 +267,7 @@ impl End {
 }
 
 /// Looks back from the end for the last line whose own hash is right; `None` where the file holds something else.
-fn find_end(file: &mut File, length: u64) -> io::Result<Option<End>> {
+fn find_end(file: &mut File, length: u64, before: Head) -> io::Result<Option<End>> {
     let window = length.min(2 * LINE_BYTES_MAX);
     let mut tail = Vec::new();
     file.seek(SeekFrom::Start(length - window))?;
@@ -244,9 +282,9 @@ fn find_end(file: &mut File, length: u64) -> io::Result<Option<End>> {
         end = newline;
     }
     // Not one whole record: only a first line that was torn itself may be written over.
-    let beginning = br#"{"seq":1,"#;
-    let is_torn_first = window == length && (tail.starts_with(beginning) || beginning.starts_with(&tail));
-    Ok(is_torn_first.then(|| End { head: Head::empty(), length: 0, is_closed: false }))
+    let beginning = format!(r#"{{"seq":{},"#, before.seq + 1).into_bytes();
+    let is_torn_first = window == length && (tail.starts_with(&beginning) || beginning.starts_with(&tail));
+    Ok(is_torn_first.then_some(End { head: before, length: 0, is_closed: false }))
 }
 
 /// Keeps what is cut off: it may be evidence.
@@ -259,7 +297,7 @@ fn keep_torn(file: &mut File, path: &Path, from: u64) -> io::Result<()> {
     kept.sync_all()
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -199,7 +199,7 @@ impl Trouble {
         let disk: Box<dyn Disk + Send> = Box::new(self.clone());
         let store = Store::Faulty(Whole::new(disk, 0));
         let opened = Opened { store, head: chain::Head::empty(), events: Vec::new() };
-        Audit { writer: Arc::new(sink::Writer::start(opened, metrics.clone()).unwrap()), is_strict: false }
+        Audit { writer: Arc::new(sink::Writer::start(opened, None, Vec::new(), metrics.clone()).unwrap()), is_strict: false }
     }
 }
 
@@ -333,6 +333,8 @@ async fn closing_gives_up_on_a_disk_that_stays_full() {
     assert_eq!(trouble.text(), "");
     assert!(metrics.expose().contains("keygress_audit_lost_total 3\n"), "{}", metrics.expose());
 }
+
+mod signed;
 
 fn assert_verifies(text: &str) {
     let file = tempfile::NamedTempFile::new().unwrap();

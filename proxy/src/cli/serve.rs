@@ -3,6 +3,9 @@
 /// What is read and opened before the sandbox closes.
 mod prepared;
 
+/// How the audit is kept.
+mod recording;
+
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,6 +46,7 @@ use crate::state::{Found, Key, Ledger, Place, Stopped};
 use crate::stops::Stops;
 use crate::stream;
 use prepared::Bounds;
+use recording::recording;
 
 pub use prepared::{Prepared, untouched};
 
@@ -187,7 +191,7 @@ impl Prepared {
         measures.iter().for_each(|measure| metrics.sandbox(measure.name, measure.state == State::Enforced));
         let (ledger, found) = kept(settings.state.as_ref(), &policy)?;
         let stops = found.stops.iter().map(Stopped::order).collect::<Result<Vec<_>, _>>().map_err(|why| anyhow!("the ledger: {why}"))?;
-        let audit = Audit::open(settings.audit.clone(), metrics.clone())?.strict(settings.audit_strict);
+        let audit = Audit::open(recording(&settings)?, metrics.clone())?;
         if let Some(repaired) = found.repaired {
             tracing::warn!("{repaired}");
             audit.record(Event { message: Some(repaired.into()), ..Event::new(Kind::Recovered) });

@@ -27,6 +27,12 @@ pub(super) struct ProxyFile {
     pub(super) audit: Option<PathBuf>,
     /// Nothing leaves with a credential before that is on the disk.
     pub(super) audit_strict: bool,
+    /// Further sinks.
+    pub(super) audit_also: Vec<String>,
+    /// What signs it.
+    pub(super) audit_key: Option<PathBuf>,
+    /// When its file is put aside.
+    pub(super) audit_rotate: Rotate,
     /// What outlives the process.
     pub(super) state: Option<State>,
     /// Health, metrics and control.
@@ -101,6 +107,18 @@ pub(super) struct Broker {
     pub(super) ca: PathBuf,
 }
 
+/// `audit_rotate:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rotate {
+    /// Such as `100MiB`.
+    pub(super) size: Option<String>,
+    /// Such as `24h`.
+    pub(super) every: Option<String>,
+    /// How many files are kept.
+    pub(super) keep: Option<usize>,
+}
+
 /// `state:`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -157,7 +175,7 @@ impl ProxyFile {
 
     fn resolve(&mut self, folder: &Path) {
         let lists = [&mut self.policy, &mut self.listen.unix, &mut self.upstream_ca];
-        let single = [&mut self.admin.socket, &mut self.ca.file];
+        let single = [&mut self.admin.socket, &mut self.ca.file, &mut self.audit_key];
         let audit = self.audit.iter_mut().filter(|audit| *audit != Path::new("stdout"));
         let state = self.state.iter_mut().flat_map(|state| std::iter::once(&mut state.folder).chain(&mut state.key));
         let kubernetes = self.kubernetes.iter_mut().flat_map(|kubernetes| [&mut kubernetes.token, &mut kubernetes.jwks]);

@@ -7,11 +7,11 @@ use std::time::Duration;
 use keygress_policy::compile::HostPattern;
 use keygress_policy::destination::Host;
 
+use super::audit::AuditFlags;
 use super::broker::{MutualFlags, brokers};
 use super::file::ProxyFile;
 use super::{DRAIN_GRACE, Invalid, Kubernetes, Settings};
 use crate::admission::DELAY_MAX;
-use crate::audit::Sink;
 use crate::sandbox::Mode;
 use crate::state::Place;
 
@@ -47,12 +47,8 @@ pub struct Flags {
     /// Worker threads. Default: one per CPU, at most 8.
     #[arg(long, value_name = "COUNT", env = "KEYGRESS_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
-    /// Append the audit to this file, or to `stdout`. Default: stdout.
-    #[arg(long, value_name = "FILE", env = "KEYGRESS_AUDIT")]
-    audit: Option<PathBuf>,
-    /// Let a credential leave only after the record of its use is on the disk: a use then waits for a sync, which it shares with others.
-    #[arg(long, env = "KEYGRESS_AUDIT_STRICT")]
-    audit_strict: bool,
+    #[command(flatten)]
+    audit: AuditFlags,
     /// Keep in this folder what outlives the process: leases, so that those of a process that was killed are revoked, and what was stopped by
     /// hand.
     #[arg(long, value_name = "FOLDER", env = "KEYGRESS_STATE")]
@@ -146,14 +142,7 @@ impl Flags {
         let permit = first_given(self.ca_permit, file.ca.permit);
         let grace = self.drain_grace.or(file.drain_grace);
         let overload_delay = self.overload_delay.or(file.overload_delay);
-        let (audit, audit_strict) = (sink(self.audit.or(file.audit)), self.audit_strict || file.audit_strict);
-        if audit_strict && !matches!(audit, Sink::File(_)) {
-            let help = "name a file with `--audit FILE`, or under `audit:` in proxy.yaml";
-            return Err(Invalid::with_help(
-                "a strict audit goes to a file: nobody knows when standard output is on a disk".to_owned(),
-                help,
-            ));
-        }
+        let recording = self.audit.over((file.audit, file.audit_strict, file.audit_also), (file.audit_key, file.audit_rotate))?;
         Ok(Settings {
             policy,
             tcp,
@@ -164,8 +153,11 @@ impl Flags {
             brokers: brokers(file.brokers)?,
             unix,
             workers: workers(self.workers.map(usize::from).or(file.workers))?,
-            audit,
-            audit_strict,
+            audit: recording.sink,
+            audit_strict: recording.is_strict,
+            audit_also: recording.also,
+            audit_key: recording.key,
+            audit_rotation: recording.rotation,
             state: state(self.state, self.state_key, file.state)?,
             admin_socket: self.admin_socket.or(file.admin.socket),
             metrics: self.metrics.or(file.admin.metrics),
@@ -212,13 +204,6 @@ fn workers(asked: Option<usize>) -> Result<usize, Invalid> {
         Some(count) if (1..=256).contains(&count) => Ok(count),
         Some(count) => Err(Invalid::new(format!("`{count}` workers: there must be 1 to 256"))),
         None => Ok(available()),
-    }
-}
-
-fn sink(asked: Option<PathBuf>) -> Sink {
-    match asked {
-        Some(file) if file != Path::new("stdout") => Sink::File(file),
-        _ => Sink::Stdout,
     }
 }
 

@@ -10,12 +10,15 @@ use keygress_policy::compile::HostPattern;
 use keygress_policy::destination::Host;
 
 use crate::admission::DELAY_MAX;
-use crate::audit::Sink;
+use crate::audit::{Also, Rotation, Sink};
 use crate::sandbox::Mode;
 use crate::state::Place;
 
 /// The flags of `serve`, each with its environment variable.
 mod flags;
+
+/// How the audit is kept.
+mod audit;
 
 /// `proxy.yaml`.
 mod file;
@@ -58,6 +61,12 @@ pub struct Settings {
     pub audit: Sink,
     /// Let a credential leave only after the record of its use is on the disk.
     pub audit_strict: bool,
+    /// Where the audit goes too.
+    pub audit_also: Vec<Also>,
+    /// The key that signs it; without one, that of the state folder.
+    pub audit_key: Option<PathBuf>,
+    /// When its file is put aside.
+    pub audit_rotation: Rotation,
     /// Where what outlives the process is kept: leases, and what was stopped by hand.
     pub state: Option<Place>,
     /// Where health, metrics and control are served, mode 0600.
@@ -118,6 +127,9 @@ impl Default for Settings {
             workers: 1,
             audit: Sink::Stdout,
             audit_strict: false,
+            audit_also: Vec::new(),
+            audit_key: None,
+            audit_rotation: Rotation::default(),
             state: None,
             admin_socket: None,
             metrics: None,

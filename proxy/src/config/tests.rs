@@ -70,6 +70,9 @@ fn the_file_says_the_same_as_the_flags_and_its_paths_are_its_own() {
          workers: 3\n\
          audit: audit.jsonl\n\
          audit_strict: true\n\
+         audit_also: [stdout, 'syslog:/run/log']\n\
+         audit_key: key.pem\n\
+         audit_rotate: { size: 64KiB, every: 24h, keep: 3 }\n\
          admin: { socket: admin.sock, metrics: 0.0.0.0:9464 }\n\
          upstream_ca: [ca.pem]\n\
          ca: { permit: ['*.example.com', api.test], file: local.pem }\n\
@@ -89,6 +92,10 @@ fn the_file_says_the_same_as_the_flags_and_its_paths_are_its_own() {
     assert_eq!((settings.tproxy, settings.mark), (vec!["127.0.0.1:3".parse().unwrap()], Some(7)));
     assert_eq!(settings.workers, 3);
     assert!(matches!(settings.audit, Sink::File(path) if path == own("audit.jsonl")) && settings.audit_strict);
+    assert_eq!(settings.audit_also, [Also::Stdout, Also::Syslog("/run/log".into())]);
+    assert_eq!(settings.audit_key, Some(own("key.pem")));
+    let day = Duration::from_secs(86_400);
+    assert_eq!(settings.audit_rotation, Rotation { bytes_max: Some(65_536), age_max: Some(day), kept: Some(3) });
     assert_eq!(settings.admin_socket, Some(own("admin.sock")));
     assert_eq!(settings.metrics, Some("0.0.0.0:9464".parse().unwrap()));
     assert_eq!(settings.upstream_ca, [own("ca.pem")]);
@@ -124,6 +131,20 @@ fn a_strict_audit_goes_to_a_file() {
     assert!(refused.contains("a strict audit goes to a file") && refused.contains("--audit FILE"), "{refused}");
     assert!(settings(["--policy", "p", "--audit-strict", "--audit", "a.jsonl"]).unwrap().audit_strict);
     assert!(!settings(["--policy", "p", "--audit", "a.jsonl"]).unwrap().audit_strict);
+}
+
+#[test]
+fn what_of_the_audit_does_not_fit_together_is_refused() {
+    let refused = |line: &[&str], part: &str| {
+        let error = settings(["--policy", "p"].iter().chain(line)).unwrap_err();
+        assert!(error.contains(part), "`{part}` is not in: {error}");
+    };
+    refused(&["--audit-rotate-size", "1MiB"], "only an audit file is put aside");
+    refused(&["--audit", "a", "--audit-rotate-size", "1000"], "`1000` is not a size");
+    refused(&["--audit", "a", "--audit-rotate-size", "63KiB"], "64KiB or more");
+    refused(&["--audit-also", "stdout"], "goes to standard output already");
+    refused(&["--audit", "/a", "--audit-also", "/a"], "goes to `/a` already");
+    refused(&["--audit-also", "http://collector"], "is no sink");
 }
 
 #[test]

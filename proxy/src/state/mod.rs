@@ -13,6 +13,9 @@ mod book;
 /// The file: read back, repaired, appended to.
 mod journal;
 
+/// The key that signs the audit.
+mod signing_key;
+
 /// The folder: whose it is, and the lock that keeps a second process out.
 mod folder;
 
@@ -20,7 +23,7 @@ mod folder;
 mod runs;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -36,6 +39,7 @@ use runs::Runs;
 pub use folder::private_folder;
 pub use key::Key;
 pub use row::{Issued, Row, Stopped};
+pub use signing_key::signing_key;
 
 /// How long a row may take to become durable.
 const DURABLE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -219,6 +223,17 @@ pub struct Place {
     pub key: PathBuf,
     /// The name of this run, where the process is one of several that share the folder. Without it the folder is the process's own.
     pub run: Option<String>,
+}
+
+impl Place {
+    /// Where the newest checkpoint of this audit file is kept.
+    #[must_use]
+    pub fn newest_checkpoint_of(&self, audit: &Path) -> PathBuf {
+        let audit = std::path::absolute(audit).unwrap_or_else(|_| audit.to_owned());
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, audit.as_os_str().as_encoded_bytes());
+        let name: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        self.folder.join(format!("audit-checkpoint-{name}"))
+    }
 }
 
 #[cfg(test)]

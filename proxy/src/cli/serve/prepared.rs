@@ -9,7 +9,7 @@ use keygress_policy::problem::{self, Colour, SourceFile};
 use crate::Policy;
 use crate::accept::transparent::Capture;
 use crate::accept::{self, Inherited, Listen, Opened};
-use crate::audit::Sink;
+use crate::audit::{Also, Sink};
 use crate::caller::peer::Peers;
 use crate::config::Settings;
 use crate::credentials::Programs;
@@ -193,7 +193,7 @@ pub fn untouched(settings: &Settings, policy: &Policy) -> Result<(), String> {
     let binary = std::env::current_exe().ok();
     let kubernetes = settings.kubernetes.iter().flat_map(|kubernetes| [&kubernetes.token, &kubernetes.jwks]);
     let paths = settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).chain(&binary);
-    let paths = paths.chain(settings.state.iter().map(|place| &place.key));
+    let paths = paths.chain(settings.state.iter().map(|place| &place.key)).chain(&settings.audit_key);
     identities(settings).try_for_each(untouchable)?;
     let folders = [&settings.ca_file, &settings.admin_socket].into_iter().flatten().filter_map(|path| path.parent());
     paths.map(AsRef::as_ref).chain(folders).try_for_each(untouchable)?;
@@ -222,6 +222,8 @@ fn declared(settings: &Settings, policy: &Policy) -> Declared {
     if let Sink::File(path) = &settings.audit {
         declared.write(path);
     }
+    settings.audit_also.iter().filter_map(Also::path).for_each(|path| declared.write(path));
+    settings.audit_key.iter().for_each(|path| declared.read(path));
     if let Some(Place { folder, key, .. }) = &settings.state {
         declared.write(&folder.join("ledger"));
         declared.read(key);
