@@ -89,3 +89,18 @@ fn an_expired_key_is_listed_and_what_is_severe_can_fail_a_job() {
     let (_, _, code) = keygress(&["inventory", "policy.yaml", "--fail-on", "high"], &clean);
     assert_eq!(code, 0);
 }
+
+#[test]
+fn records_are_found_and_counted_and_a_torn_end_is_told() {
+    let (out, err, code) =
+        keygress(&["audit", "query", "audit.jsonl", "--credential", "key", "--event", "used", "--since", "2023-11-14"], POLICY);
+    assert!(code == 0 && out.lines().count() == 1 && AUDIT.starts_with(out.trim_end()), "{out}");
+    assert!(err.contains("the last line is not complete"), "{err}");
+    for (flag, other) in [("--credential", "another"), ("--host", "h"), ("--status", "404"), ("--until", "2023-11-14"), ("--workload", "w")]
+    {
+        assert_eq!(keygress(&["audit", "query", "audit.jsonl", flag, other], POLICY).0, "", "{flag}");
+    }
+    assert_eq!(keygress(&["audit", "query", "audit.jsonl", "--by", "workload"], POLICY).0, "         1  job\n");
+    let (_, err, code) = keygress(&["audit", "query", "audit.jsonl", "--since", "yesterday"], POLICY);
+    assert!(code == 1 && err.contains("write a moment as"), "{err}");
+}

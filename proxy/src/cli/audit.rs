@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+/// Which records, and how many.
+mod query;
+
 /// Is it what was written?
 mod verify;
 
@@ -16,6 +19,8 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Print the records that are asked for, or count them by a field.
+    Query(Box<query::Args>),
     /// Check that no record was changed, removed or inserted; name the first bad one.
     Verify(verify::Args),
 }
@@ -26,6 +31,7 @@ enum Command {
 /// Where the file cannot be read or the output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
+        Command::Query(args) => query::run(args).map(|()| ExitCode::SUCCESS),
         Command::Verify(args) => verify::run(args),
     }
 }
