@@ -38,6 +38,9 @@ pub mod material;
 /// Rates, as shapes; the counters are the proxy's.
 pub mod limit;
 
+/// Who a request is from, as the destination is told.
+pub mod attribute;
+
 /// The list of injections: how a credential goes on the wire.
 pub mod inject;
 

@@ -14,7 +14,7 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use keygress_policy::Rule;
-use keygress_policy::decide::{Connect, Decision, Grant, Question};
+use keygress_policy::decide::{Connect, Grant, Question};
 use keygress_policy::destination::{Host, Scheme};
 use keygress_policy::inject::{Heard, Payload, Sending, strip};
 use tokio::net::TcpStream;
@@ -49,7 +49,7 @@ pub use line::{Line, Shared, Sight, Way, Worker};
 use record::Record;
 pub use record::unanswered;
 pub use refused::unpanicked;
-use refused::{denied, guarded, no_credential, not_read, slot_refused};
+use refused::{denied, guarded, no_credential, not_read, permitted, slot_refused};
 
 /// A request as it would be sent: read once, at the gate, from exactly one interpretation of what the caller wrote.
 pub struct Asked {
@@ -113,6 +113,9 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
         upgrade::ask(&mut head.headers);
     }
     let mut use_of = Use::prepare(line, &sight, &grant, &mut head).await?;
+    if let Some(attribute) = &grant.rule.attribute {
+        attribute.put(&mut head.headers, sight.workload.as_deref(), sight.task_id());
+    }
 
     // put it on, send it
     let (allow_ips, http1_only, client_auth) = (&*grant.rule.allow_ips, caller_upgrade.is_some(), use_of.client_auth().cloned());
@@ -369,13 +372,6 @@ fn searchable(credential: &crate::Credential, ready: &Ready, depth: Depth) -> Re
             format!("the value of `{}` is shorter than {VALUE_BYTES_MIN} bytes: an answer cannot be searched for it", credential.name),
         )),
         (needles, Depth::Whole | Depth::Fields) => Ok(needles.clone()),
-    }
-}
-
-fn permitted(decision: Decision<'_, Source>) -> Result<Grant<'_, Source>, Refusal> {
-    match decision {
-        Decision::Grant(grant) => Ok(grant),
-        Decision::Denied(denial) => Err(denied(&denial)),
     }
 }
 

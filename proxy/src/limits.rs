@@ -125,6 +125,7 @@ mod tests {
             limit: Some(Limit { count, window_seconds, per }),
             credential: None,
             via: None,
+            attribute: None,
             constrains_path: false,
             unsafe_unscrubbed_body: false,
         }

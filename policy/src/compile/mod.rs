@@ -18,6 +18,9 @@ mod given;
 /// `rules:` as meant.
 mod rules;
 
+/// `attribute:` of a rule.
+mod attribute;
+
 /// `via:` of a rule.
 mod via;
 
@@ -40,6 +43,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 use jiff::civil::Date;
 
+use crate::attribute::Attribute;
 use crate::decide::Sites;
 use crate::destination::{Host, RequestPattern, Scheme};
 use crate::inject::Injection;
@@ -141,6 +145,8 @@ pub struct Rule {
     pub credential: Option<usize>,
     /// The broker through which it goes, by name: the credential is put on there.
     pub via: Option<Arc<str>>,
+    /// The header that names the caller to the destination.
+    pub attribute: Option<Attribute>,
     /// Whether it constrains methods or paths.
     pub constrains_path: bool,
     /// Whether the bodies of answers pass without a search for the credential.
@@ -304,6 +310,6 @@ impl Rule {
 
     /// Whether requests must be seen, one by one, for this rule to hold.
     pub(crate) fn intercepts(&self) -> bool {
-        self.constrains_path || self.puts_on()
+        self.constrains_path || self.puts_on() || self.attribute.is_some()
     }
 }

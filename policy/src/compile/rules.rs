@@ -5,7 +5,7 @@ use http::header;
 
 use super::check::{Check, Compiled, Named, Section};
 use super::upstream::{Upstream, upstream};
-use super::{Callers, Credential, Lineage, Rule, Source, Terms, via};
+use super::{Callers, Credential, Lineage, Rule, Source, Terms, attribute, via};
 use crate::destination::{HostPattern, RequestPattern, Scheme, SlashInSegment};
 use crate::document::{At, EncodedSlash, From, LimitEntry, PerEntry, RuleEntry};
 use crate::limit::{Limit, Per};
@@ -15,7 +15,7 @@ use crate::problem::Place;
 use crate::workload::Selector;
 
 /// Headers that frame or route the message, and those of the proxy itself: neither passed on by name nor as trailers.
-const FRAMING: [HeaderName; 11] = [
+pub(super) const FRAMING: [HeaderName; 11] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::EXPECT,
@@ -84,6 +84,8 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
     let except = patterns(named, &entry.except, slash, check);
     let via = via::via(named, check);
     let credential = credential(named, upstream.as_ref(), known, check);
+    let held = credential.flatten().and_then(|index| known.credentials.kept.get(index));
+    let attribute = attribute::attribute(named, held, check);
     let limit = entry.limit.as_ref().map_or(Some(None), |limit| self::limit(named, limit, check).map(Some));
     let request_trailers = headers(named, &entry.request_trailers, "request_trailers", check);
     let forward = headers(named, &entry.forward, "forward", check);
@@ -95,7 +97,7 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
     }
     let upstream = upstream?;
     let allow = allow?;
-    let minting = minting(named, &upstream.host, &allow, credential.flatten().and_then(|index| known.credentials.kept.get(index)), check)?;
+    let minting = minting(named, &upstream.host, &allow, held, check)?;
     let written = entry.allow.iter().flat_map(|allow| &allow.value).chain(&entry.except).map(|entry| entry.value.as_str().into()).collect();
     let terms = Terms { callers: callers?, allow, except: except?, written, minting, opaque_slash };
     let rule = Rule {
@@ -112,6 +114,7 @@ fn rule<S: Source>(index: usize, named: &Named<RuleEntry>, known: &Known<'_, S>,
         limit: limit?,
         credential: credential?,
         via: via?,
+        attribute: attribute?,
         constrains_path: entry.allow.is_some() || !entry.except.is_empty(),
         unsafe_unscrubbed_body: unsafe_unscrubbed_body?,
     };

@@ -201,6 +201,8 @@ pub(crate) struct RuleEntry {
     pub(crate) via: Option<At<String>>,
     /// How many requests are allowed in what time.
     pub(crate) limit: Option<LimitEntry>,
+    /// A header that names the caller to the destination.
+    pub(crate) attribute: Option<AttributeEntry>,
     /// The name of this destination as a base URL: `http://LISTENER/NAME/…`. The exact host itself always works.
     pub(crate) route: Option<At<String>>,
     /// Private or loopback networks in which an exact host may have its addresses.
@@ -248,6 +250,17 @@ pub(crate) struct LimitEntry {
     /// Who is counted apart. Default: `workload`.
     #[serde(default)]
     pub(crate) per: PerEntry,
+}
+
+/// A header that names the caller.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Attribute")]
+pub(crate) struct AttributeEntry {
+    /// Its name. What the application sends under it is removed.
+    pub(crate) header: At<String>,
+    /// Its value, with `{workload}`, `{task}` or both; `none` stands for what there is none of.
+    pub(crate) value: At<String>,
 }
 
 /// Who is counted apart.

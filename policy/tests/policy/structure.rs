@@ -57,7 +57,7 @@ fn a_key_that_is_nothing_like_one() {
     13 |     priority: 7
        |     ^^^^^^^^
        |
-       = help: the keys here are `from`, `to`, `allow`, `except`, `credential`, `via`, `limit`, `route`, `allow_ips`, `unsafe_plaintext`, `raise_to_https`, `encoded_slash`, `unsafe_unscrubbed_body`, `request_trailers`, `forward`
+       = help: the keys here are `from`, `to`, `allow`, `except`, `credential`, `via`, `limit`, `attribute`, `route`, `allow_ips`, `unsafe_plaintext`, `raise_to_https`, `encoded_slash`, `unsafe_unscrubbed_body`, `request_trailers`, `forward`
     ");
 }
 

@@ -2,7 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-use keygress_policy::decide::{Denial, Grant};
+use keygress_policy::decide::{Decision, Denial, Grant};
 use keygress_policy::inject::SlotRefusal;
 
 use crate::body::Unread;
@@ -17,6 +17,13 @@ pub fn unpanicked<T>(step: impl FnOnce() -> T) -> Result<T, Refusal> {
 /// As [`unpanicked`], for a step that waits. Pinned by the caller, as to hand it on would move kilobytes for each request.
 pub(super) async fn guarded<T>(mut step: Pin<&mut impl Future<Output = Result<T, Refusal>>>) -> Result<T, Refusal> {
     std::future::poll_fn(|cx| unpanicked(|| step.as_mut().poll(cx)).unwrap_or_else(|refusal| Poll::Ready(Err(refusal)))).await
+}
+
+pub(super) fn permitted(decision: Decision<'_, Source>) -> Result<Grant<'_, Source>, Refusal> {
+    match decision {
+        Decision::Grant(grant) => Ok(grant),
+        Decision::Denied(denial) => Err(denied(&denial)),
+    }
 }
 
 pub(super) fn denied(denial: &Denial<'_>) -> Refusal {

@@ -39,16 +39,22 @@ fn the_key_stays_at_the_broker_which_knows_whose_request_it_is() {
 #[test]
 fn the_broker_tells_tasks_apart() {
     let own = format!("  agent: {{ mtls: {{ spiffe_id: '{SIDECAR}' }}, task: {{ labels: {{ kind: ci }} }} }}");
-    let world = World::new(&own, "agent", "    limit: { rate: 2/h, per: task }\n");
+    let world =
+        World::new(&own, "agent", "    limit: { rate: 2/h, per: task }\n    attribute: { header: x-who, value: '{workload} {task}' }\n");
     let broker = world.reached_with(&world.svid(Validity::Current));
     let sidecar = Sidecar::with(broker, world.echo.port, "  agent: { task: { labels: { kind: ci } } }");
     for _ in 0..2 {
         let task = sidecar.proxy.begin_task(("kind", "ci"), &[]).unwrap();
         let proxy = format!("http://task:{}@{}", task.token, sidecar.proxy.address());
-        let statuses = [(); 3].map(|()| sidecar.curl("/hello", &["--proxy", &proxy]).0.status);
+        let asked = ["--proxy", &proxy, "--header", "X-Who: admin", "--header", "X_Who: admin"];
+        let statuses = [(); 3].map(|()| sidecar.curl("/hello", &asked).0.status);
         assert_eq!(statuses, [200, 200, 429]);
         let (line, name) = (world.broker.await_record(&task.id).unwrap(), format!("\"task\":\"{}@{SIDECAR}\"", task.id));
         assert!(line.contains(&name), "{line}");
+        let seen = world.echo.seen();
+        let last = seen.last().unwrap();
+        assert_eq!(last.values("x-who"), [format!("agent {}@{SIDECAR}", task.id)]);
+        assert!(last.values("x_who").is_empty());
     }
     world.injected(4);
 }
