@@ -57,12 +57,6 @@ fn a_rule_is_refused_for_each_of_these() {
         ("to: https://b.example, from: any, allow: [GET /], credential: c", "outside_only_to"),
         ("to: https://a.example, allow: [GET /], via: edge", "credential_without_from"),
         ("to: https://a.example, from: any, via: edge", "credential_without_allow"),
-        ("to: https://a.example, attribute: { header: x-who, value: me }", "bad_attribute"),
-        ("to: https://a.example, attribute: { header: host, value: '{workload}' }", "bad_header"),
-        (
-            "to: https://a.example, from: any, allow: [GET /], credential: c, attribute: { header: authorization, value: '{task}' }",
-            "bad_header",
-        ),
         ("to: https://a.example, from: any, allow: [GET /], via: 'an edge'", "bad_name"),
         ("to: https://a.example, from: any, allow: [GET /], via: edge, credential: c", "conflicting_keys"),
         ("to: https://a.example, from: any, allow: [GET /], via: edge, allow_ips: [10.0.0.0/8]", "conflicting_keys"),
@@ -91,6 +85,20 @@ fn a_rule_is_refused_for_each_of_these() {
         ("to: https://a.example, unsafe_plaintext: 'yes'", "wrong_type"),
         ("to: https://a.example, unsafe_unscrubbed_body: true", "needless_unsafe"),
         ("to: https://a.example, from: any, allow: [GET /], credential: c, unsafe_unscrubbed_body: true", "unscrubbed"),
+    ] {
+        assert_eq!(codes(&rule(keys)), [code], "{keys}");
+    }
+}
+
+#[test]
+fn an_attribution_is_refused_for_each_of_these() {
+    for (keys, code) in [
+        ("to: https://a.example, attribute: { header: x-who, value: me }", "bad_attribute"),
+        ("to: https://a.example, attribute: { header: host, value: '{workload}' }", "bad_header"),
+        (
+            "to: https://a.example, from: any, allow: [GET /], credential: c, attribute: { header: authorization, value: '{task}' }",
+            "bad_header",
+        ),
     ] {
         assert_eq!(codes(&rule(keys)), [code], "{keys}");
     }
