@@ -13,6 +13,7 @@ const { EmbeddedJWK, calculateJwkThumbprint, jwtVerify } = await import(pathToFi
 
 let nonce = randomUUID();
 let taken = 0;
+let number = 0;
 const seen = new Set();
 
 async function verdict(request) {
@@ -33,7 +34,7 @@ async function verdict(request) {
 const server = createServer({ key: settings.key, cert: settings.certificate }, async (request, response) => {
   request.resume();
   const [word, ...rest] = await verdict(request).catch((error) => [`wrong: ${error.code}`]);
-  console.log("asked", word, ...rest);
+  console.log("asked", ++number, word, ...rest);
   if (word === "proven") return response.end("proven\n");
   const error = word === "nonce" ? "use_dpop_nonce" : "invalid_token";
   response.writeHead(401, { "www-authenticate": `DPoP error="${error}", algs="ES256"`, ...(word === "nonce" && { "dpop-nonce": nonce }) });

@@ -194,7 +194,8 @@ impl Provider for Openbao {
                 Login::TokenFile(_) => {
                     let token = self.auth.own_token().await?;
                     let lease = std::str::from_utf8(handle.expose()).unwrap_or_default();
-                    let body = json!({ "lease_id": lease }).to_string().into_bytes();
+                    // `sync`: answered when it is gone, not when that is queued.
+                    let body = json!({ "lease_id": lease, "sync": true }).to_string().into_bytes();
                     server.call(Method::PUT, "sys/leases/revoke", Some(&token), body).await?.done("revoking the lease")
                 }
             }

@@ -13,7 +13,7 @@ pub fn file(target: &str) -> PathBuf {
 /// The inputs that are kept of a target.
 ///
 /// # Errors
-/// Where the file is missing, or a line is not one of [`line`].
+/// Where the file is missing, or a line is not one of [`line()`].
 pub fn kept(target: &str) -> Result<Vec<Vec<u8>>> {
     let path = file(target);
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;

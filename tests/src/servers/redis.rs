@@ -3,8 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::nginx::free_port;
 use crate::client::TIME_MAX;
@@ -55,5 +56,17 @@ impl Redis {
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer)?;
         Ok(answer.starts_with("+OK"))
+    }
+
+    /// Waits until somebody may log in no more: with a session OpenBao ends what hangs on it, and does so after it has answered.
+    ///
+    /// # Errors
+    /// Where the user is still admitted after [`TIME_MAX`], or Redis does not answer.
+    pub fn await_end_of(&self, user: &str, password: &str) -> Result<()> {
+        let begun = Instant::now();
+        while self.admits(user, password)? {
+            ensure!(begun.elapsed() < TIME_MAX, "Redis still knows {user}");
+        }
+        Ok(())
     }
 }

@@ -31,9 +31,14 @@ impl Resource {
         Ok(Self { port: process.port()?, process })
     }
 
-    /// What came of each request, in order: `proven TOKEN THUMBPRINT`, `nonce`, or what was wrong.
-    #[must_use]
-    pub fn asked(&self) -> Vec<String> {
-        self.process.lines().iter().filter_map(|line| Some(line.strip_prefix("asked ")?.to_owned())).collect()
+    /// What came of each of the first `count` requests, in order: `proven TOKEN THUMBPRINT`, `nonce`, or what was wrong. Waits for the last:
+    /// its answer may be there before its line.
+    ///
+    /// # Errors
+    /// Where fewer came.
+    pub fn asked(&self, count: usize) -> Result<Vec<String>> {
+        self.process.wait_for(&format!("asked {count} "))?;
+        let lines = self.process.lines();
+        Ok(lines.iter().filter_map(|line| Some(line.strip_prefix("asked ")?.split_once(' ')?.1.to_owned())).collect())
     }
 }
