@@ -168,7 +168,7 @@ async fn with_a_lent_token_the_lease_alone_is_revoked() {
     bao.source(&bao.lent(), DATABASE, USER).provider().revoke(&tools(), fetched.handle.as_ref().unwrap()).await.unwrap();
     let seen = bao.server.seen();
     assert_eq!(bao.server.lines(), ["GET /v1/database/creds/readonly", "PUT /v1/sys/leases/revoke"]);
-    assert_eq!(seen[1].json(), json!({ "lease_id": "database/creds/readonly/abc" }));
+    assert_eq!(seen[1].json(), json!({ "lease_id": "database/creds/readonly/abc", "sync": true }));
     assert_eq!(seen[1].header("x-vault-token"), Some("canary-lent"));
 }
 
