@@ -196,11 +196,16 @@ async fn a_policy_beyond_the_ceiling_is_rejected() {
 async fn who_asks_gets_the_outcome_of_a_load_of_what_is_there_now() {
     let world = World::start("policy.yaml", |folder| write(folder.join("policy.yaml"), &policy(1)));
     assert_eq!(world.reloader.reload().await, Ok(2));
-    write(world.path("policy.yaml"), &policy(2));
+    // Renamed into place: what is noticed is read at any moment, and must be the old or the new.
+    let replace = |text: &str| {
+        write(world.path("policy.new"), text);
+        fs::rename(world.path("policy.new"), world.path("policy.yaml")).unwrap();
+    };
+    replace(&policy(2));
     // It may have been noticed already when it is asked for.
     assert!(world.reloader.reload().await.unwrap() >= 3);
     assert_eq!(world.rules(), 2);
-    write(world.path("policy.yaml"), "[");
+    replace("[");
     world.reloader.reload().await.unwrap_err();
     assert_eq!(world.rules(), 2);
 }
