@@ -122,7 +122,10 @@ fn a_thousand_reloads_break_nothing_and_no_answer_contradicts_its_policy() {
     let streamed = stream.wait_with_output().unwrap();
     assert!(streamed.status.success() && String::from_utf8_lossy(&streamed.stdout).ends_with("data: second\n\n"), "{streamed:?}");
 
-    assert!(world.proxy.records_once(|records| on_record(records).len() == seen.len()), "a request is not on record");
+    let complete = world.proxy.records_once(|records| on_record(records).len() == seen.len());
+    let found = on_record(&world.proxy.records().unwrap());
+    let missing: Vec<_> = seen.iter().filter(|(name, _)| !found.contains_key(*name)).take(20).collect();
+    assert!(complete, "not on record: {missing:?} of {} and {}", seen.len(), found.len());
     let records = world.proxy.records().unwrap();
     let (recorded, allowing) = (on_record(&records), allowing(&records));
     for (name, status) in &seen {
