@@ -53,7 +53,7 @@ impl Process {
     /// Waits for a line that holds `sign`, and returns what follows it.
     ///
     /// # Errors
-    /// Where the program ends or 30 s pass without it; with its lines.
+    /// Where the program ends or a minute passes without it; with its lines.
     pub fn wait_for(&self, sign: &str) -> Result<String> {
         let end = Instant::now() + READY_TIME_MAX;
         let mut heard = self.lines.heard.lock().unwrap_or_else(PoisonError::into_inner);

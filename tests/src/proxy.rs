@@ -205,7 +205,7 @@ impl Proxy {
         self.record_lines().iter().map(|line| serde_json::from_str(line).with_context(|| line.clone())).collect()
     }
 
-    /// Waits until the records so far are like this, at most 20 s. Whether they are.
+    /// Waits until the records so far are like this, at most a minute. Whether they are.
     #[must_use]
     pub fn records_once(&self, like_this: impl Fn(&[Value]) -> bool) -> bool {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -232,7 +232,7 @@ impl Proxy {
         audit.read.clone()
     }
 
-    /// Waits for a line of the audit that holds this text, at most 20 s.
+    /// Waits for a line of the audit that holds this text, at most a minute.
     #[must_use]
     pub fn await_record(&self, text: &str) -> Option<String> {
         let deadline = Instant::now() + Duration::from_secs(60);

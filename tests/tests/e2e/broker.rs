@@ -139,7 +139,7 @@ rules:
 
     fn curl_command(&self) -> Command {
         let mut curl = self.proxy.client(tools::program("curl").unwrap());
-        curl.args(["--silent", "--show-error", "--max-time", "20", "--header", &format!("Authorization: {OWN_KEY}")]);
+        curl.args(["--silent", "--show-error", "--max-time", "60", "--header", &format!("Authorization: {OWN_KEY}")]);
         curl
     }
 

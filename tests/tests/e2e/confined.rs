@@ -89,8 +89,8 @@ fn clients_that_know_no_proxy_get_the_credential() {
     let url = world.url();
     let (python, node) = (tools::python().unwrap(), tools::node().unwrap());
     let script = format!(
-        "curl --silent --fail --max-time 20 {url} && curl --silent --fail --max-time 20 --ipv6 {url} \
-         && {} -c \"import urllib.request as u; print(u.urlopen('{url}', timeout=20).read().decode())\" \
+        "curl --silent --fail --max-time 60 {url} && curl --silent --fail --max-time 60 --ipv6 {url} \
+         && {} -c \"import urllib.request as u; print(u.urlopen('{url}', timeout=60).read().decode())\" \
          && {} -e \"fetch('{url}').then(r => r.text()).then(console.log)\"",
         python.display(),
         node.display()
@@ -179,7 +179,7 @@ fn a_user_without_any_privilege_is_confined_alike() {
     let inside = world.command(
         &copy,
         &format!(
-            "id -u; cat {} 2>/dev/null && echo seen; curl --silent --fail --max-time 20 {}",
+            "id -u; cat {} 2>/dev/null && echo seen; curl --silent --fail --max-time 60 {}",
             world.site.folder().join("keys/key").display(),
             world.url()
         ),

@@ -121,7 +121,7 @@ fn run(site: &Site, echo: &Echo) -> Child {
         command.arg(flag).arg(site.folder().join(name));
     }
     let script =
-        format!("curl --silent --fail --output /dev/null --max-time 20 https://localhost:{}/hello && echo ready; read -r _", echo.port);
+        format!("curl --silent --fail --output /dev/null --max-time 60 https://localhost:{}/hello && echo ready; read -r _", echo.port);
     command.args(["--", "sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();

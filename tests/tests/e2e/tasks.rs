@@ -66,7 +66,7 @@ rules:
     /// curl through this proxy.
     fn curl(&self, proxy: &str, path: &str) -> Command {
         let mut curl = bare(tools::program("curl").unwrap());
-        curl.args(["--silent", "--max-time", "20", "--proxy", proxy, "--cacert"]).arg(self.site.folder().join("keygress-ca.pem"));
+        curl.args(["--silent", "--max-time", "60", "--proxy", proxy, "--cacert"]).arg(self.site.folder().join("keygress-ca.pem"));
         curl.arg(format!("https://echo.test:{}{path}", self.echo.port));
         curl
     }
@@ -188,7 +188,7 @@ fn the_command_opens_a_task_that_an_env_file_hands_on() {
     assert_eq!(std::os::unix::fs::MetadataExt::mode(&file.metadata().unwrap()) & 0o777, 0o600);
 
     let script = format!(
-        "set -a; . {}; curl --silent --fail --max-time 20 --cacert {} https://echo.test:{}/hello; echo $KEYGRESS_TASK $API_TOKEN",
+        "set -a; . {}; curl --silent --fail --max-time 60 --cacert {} https://echo.test:{}/hello; echo $KEYGRESS_TASK $API_TOKEN",
         file.display(),
         world.site.folder().join("keygress-ca.pem").display(),
         world.echo.port
