@@ -33,7 +33,7 @@ use crate::audit::{Audit, Event, Kind};
 use crate::caller::kubernetes::Verifier;
 use crate::caller::{Callers, Proofs};
 use crate::config::{self, Flags, Kubernetes, Settings};
-use crate::credentials::{Credentials, Ended, Tools, may_end};
+use crate::credentials::{Credentials, Ended, Fingerprints, Kept, Tools, may_end};
 use crate::exchange::Shared;
 use crate::forward::Connector;
 use crate::forward::broker::{Broker, Brokers};
@@ -196,11 +196,13 @@ impl Prepared {
             tracing::warn!("{repaired}");
             audit.record(Event { message: Some(repaired.into()), ..Event::new(Kind::Recovered) });
         }
+        let fingerprints = settings.state.as_ref().map_or_else(|| Ok(Fingerprints::fresh()), Fingerprints::kept);
+        let kept = Kept { ledger: ledger.clone(), fingerprints: fingerprints.map_err(|why| anyhow!(why))? };
         let tools = Tools::new(Arc::clone(&roots)).starting(bounds.programs.clone());
         let shared = Arc::new(Shared {
             live: Arc::new(Live::new(policy)),
             callers: Callers::new(proofs(&settings)?),
-            credentials: Credentials::with(Handle::current(), (audit.clone(), ledger.clone()), metrics.clone(), tools),
+            credentials: Credentials::with(Handle::current(), (audit.clone(), kept), metrics.clone(), tools),
             stops: Stops::new(stops),
             ledger,
             limits: Limits::default(),

@@ -35,6 +35,14 @@ pub struct Credentials {
     table: Arc<Mutex<Table>>,
 }
 
+/// What of the credentials outlives the process.
+pub struct Kept {
+    /// Where leases are kept, where they are.
+    pub ledger: Option<Ledger>,
+    /// The names of secrets.
+    pub fingerprints: Fingerprints,
+}
+
 /// What every slot shares.
 pub(super) struct Core {
     pub(super) runtime: Handle,
@@ -114,19 +122,20 @@ impl Credentials {
     /// Starts empty. Refreshes run on `runtime`, which needs its timers and I/O; `roots` verify the issuers that providers call.
     #[must_use]
     pub fn new(runtime: Handle, audit: Audit, metrics: Metrics, roots: Arc<rustls::RootCertStore>) -> Self {
-        Self::with(runtime, (audit, None), metrics, Tools::new(roots))
+        Self::with(runtime, (audit, Kept { ledger: None, fingerprints: Fingerprints::fresh() }), metrics, Tools::new(roots))
     }
 
-    /// The same, with these tools for the providers, and a ledger where leases are to outlive the process.
+    /// The same, with these tools for the providers, and with what outlives the process.
     #[must_use]
-    pub fn with(runtime: Handle, (audit, ledger): (Audit, Option<Ledger>), metrics: Metrics, tools: Tools) -> Self {
+    pub fn with(runtime: Handle, (audit, kept): (Audit, Kept), metrics: Metrics, tools: Tools) -> Self {
+        let Kept { ledger, fingerprints } = kept;
         let core = Core {
             runtime,
             audit,
             ledger,
             metrics,
             tools,
-            fingerprints: Fingerprints::new(),
+            fingerprints,
             revocations: Semaphore::new(REVOCATIONS_MAX),
             background: Mutex::default(),
         };

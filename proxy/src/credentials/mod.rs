@@ -177,10 +177,10 @@ use crate::needles::Needles;
 use provider::{Fetched, Provider, Work};
 use purpose::Purpose;
 
-pub use fingerprint::nonce;
+pub use fingerprint::{Fingerprints, nonce};
 pub use held::held_text;
 pub use kept::may_end;
-pub use keyring::{Credentials, is_same};
+pub use keyring::{Credentials, Kept, is_same};
 pub use programs::Programs;
 pub use recall::LeaseInForce;
 pub use slot::Slot;

@@ -92,7 +92,7 @@ pub const CHECKS: &[Check] = &[
         ["NHI8", "NHI9", "PR.AA-05", "MAESTRO 7"]),
     check!("one_key_twice", "one static key under two names", "that no two static credentials read the same source", "that two sources do not hold the same key: `same_value` sees that in use", false,
         ["NHI9", "PR.AA-01", "MAESTRO 7"]),
-    check!("same_value", "two credentials with the same value", "that no two credentials of one process had the same value, by keyed fingerprint", "the same of two processes: each has a fingerprint key of its own", true,
+    check!("same_value", "two credentials with the same value", "that no two credentials had the same value, by keyed fingerprint, in processes that share a state folder or in one", "the same of processes without a common state folder: each has a fingerprint key of its own", true,
         ["NHI9", "NHI8", "PR.AA-01", "MAESTRO 7"]),
     check!("anyone", "a credential that every caller may spend", "that every rule with a credential names its callers", "that the named callers are the right ones", false,
         ["NHI5", "NHI9", "PR.AA-05", "GOVERN 1.4", "MAESTRO 3", "MAESTRO 7"]),

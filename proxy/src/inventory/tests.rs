@@ -209,10 +209,12 @@ fn one_value_under_two_names_and_what_left_the_policy_are_seen() {
             format!("\"keygress\":{{\"credential\":\"{credential}\",\"lease\":\"{seq}\",\"fingerprint\":\"same\",\"expires_in\":3600}}");
         line(seq, 0, "issued", &rest)
     };
+    let renamed = found(&policy, POLICY, Some(&usage(&policy, &[with("former", 1), with("payments", 2)])));
+    assert!(!renamed.iter().any(|finding| finding.starts_with("same_value")), "{renamed:?}");
     let lines = [with("payments", 1), with("payments-too", 2), with("gone", 3), line(4, 0, "gap", "\"keygress\":{\"lost\":7}")];
     let usage = usage(&policy, &lines);
     let all = found(&policy, POLICY, Some(&usage));
-    for expected in ["same_value high credential gone", "left_policy medium credential gone", "records_lost medium audit"] {
+    for expected in ["same_value high credential payments", "left_policy medium credential gone", "records_lost medium audit"] {
         assert!(all.contains(&expected.to_owned()), "{expected}: {all:?}");
     }
 }

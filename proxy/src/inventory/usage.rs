@@ -22,8 +22,8 @@ pub struct Usage {
     pub rules: HashMap<String, Walked>,
     /// Leases that were issued and have not ended, as far as the audit tells, by id.
     pub leases: BTreeMap<String, Lease>,
-    /// Credentials that had the same value at the same time, by process and fingerprint.
-    pub values: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Credentials that had the same value, by fingerprint: no two keys give one value's fingerprint to another value.
+    pub values: BTreeMap<String, BTreeSet<String>>,
     /// Denied requests.
     pub denied: u64,
     /// Alerts.
@@ -235,13 +235,12 @@ impl Usage {
     fn value(&mut self, line: &Line<'_>) {
         let ours = &line.keygress;
         let (Some(fingerprint), Some(credential)) = (ours.fingerprint.given(), ours.credential.given()) else { return };
-        let key = (line.instance().to_owned(), fingerprint.to_owned());
-        if let Some(names) = self.values.get_mut(&key) {
+        if let Some(names) = self.values.get_mut(fingerprint) {
             if !names.contains(credential) {
                 names.insert(credential.to_owned());
             }
         } else if self.values.len() < KEPT_MAX {
-            self.values.insert(key, BTreeSet::from([credential.to_owned()]));
+            self.values.insert(fingerprint.to_owned(), BTreeSet::from([credential.to_owned()]));
         } else {
             self.left_out += 1;
         }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use keygress_policy::Source as _;
 use keygress_policy::reach::Reach;
 
@@ -50,18 +52,19 @@ fn credentials(inventory: &Inventory<'_>, usage: &Usage, found: &mut Vec<Finding
             ));
         }
     }
-    let mut told = std::collections::BTreeSet::new();
-    for names in usage.values.values().filter(|names| names.len() > 1) {
-        let Some(first) = names.first() else { continue };
-        if !told.insert(names) {
-            continue;
-        }
+    same_values(inventory, usage, found);
+}
+
+fn same_values(inventory: &Inventory<'_>, usage: &Usage, found: &mut Vec<Finding>) {
+    let mut told = BTreeSet::new();
+    for names in usage.values.values() {
+        // A name that is no longer in the policy may be the former one of the same credential.
         let known: Vec<_> = names.iter().filter_map(|name| inventory.policy.credential_named(name)).collect();
-        let stages: std::collections::BTreeSet<_> = known.iter().filter_map(|credential| credential.labels.get("stage")).collect();
+        let all: Vec<String> = known.iter().map(|credential| format!("`{}`", credential.name)).collect();
+        let Some(first) = known.first().filter(|_| known.len() > 1 && told.insert(all.clone())) else { continue };
+        let stages: BTreeSet<_> = known.iter().filter_map(|credential| credential.labels.get("stage")).collect();
         let severity = if stages.len() > 1 { Severity::High } else { Severity::Medium };
-        let place = inventory.policy.credential_named(first).and_then(|credential| inventory.policy.place_of(credential));
-        let about = About { inventory, subject: format!("credential {first}"), place };
-        let all: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let about = About { inventory, subject: format!("credential {}", first.name), place: inventory.policy.place_of(first) };
         let across = if stages.len() > 1 { ", in several stages" } else { "" };
         let message = format!("{} had the same value{across}", all.join(" and "));
         found.push(about.finding("same_value", severity, message, "give each a key of its own, so that one can be revoked alone"));

@@ -113,7 +113,7 @@ pub struct Ours<'l> {
     /// The lease.
     #[serde(borrow)]
     pub lease: Text<'l>,
-    /// Keyed fingerprint of the secret; comparable within one process.
+    /// Keyed fingerprint of the secret; comparable among processes that share a state folder, else within one.
     #[serde(borrow)]
     pub fingerprint: Text<'l>,
     /// Refusal or error.

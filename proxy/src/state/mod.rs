@@ -16,6 +16,9 @@ mod journal;
 /// The key that signs the audit.
 mod signing_key;
 
+/// The key under which secrets have their fingerprints.
+mod fingerprint_key;
+
 /// The folder: whose it is, and the lock that keeps a second process out.
 mod folder;
 
@@ -36,6 +39,7 @@ use folder::Folder;
 use journal::Journal;
 use runs::Runs;
 
+pub use fingerprint_key::fingerprint_key;
 pub use folder::private_folder;
 pub use key::Key;
 pub use row::{Issued, Row, Stopped};

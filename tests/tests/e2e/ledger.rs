@@ -172,3 +172,53 @@ fn a_run_that_is_killed_leaves_nothing_alive_and_runs_beside_it_are_not_touched(
     let left: Vec<_> = std::fs::read_dir(site.folder().join("state/runs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["lock"], "nothing is left of runs that have ended");
 }
+
+/// The fingerprints on record.
+fn fingerprints(records: &str) -> Vec<&str> {
+    let named = records.split("\"fingerprint\":\"").skip(1);
+    named.map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+#[test]
+fn one_value_has_one_fingerprint_in_every_process_with_the_folder() {
+    let site = Site::new().unwrap();
+    let echo = Echo::start(&site, "localhost").unwrap();
+    site.write_secret("state-key", "0123456789abcdef0123456789abcdef").unwrap();
+    let secret = site.write_secret("key", "a-value-that-stays").unwrap();
+    // The credential has another name each time: only the value ties them together.
+    let ask = |name: &str| {
+        let policy = format!(
+            "version: 1
+credentials:
+  {name}:
+    owner: tests@example.com
+    static: {{ reason: a test, expires: 2099-12-31 }}
+    source: {{ file: {} }}
+    inject: bearer
+    only_to: [localhost]
+rules:
+  echo:
+    from: any
+    to: https://localhost:{}
+    allow_ips: [127.0.0.0/8, \"::1/128\"]
+    allow: [GET /hello]
+    credential: {name}
+",
+            secret.display(),
+            echo.port
+        );
+        site.write("policy.yaml", &policy).unwrap();
+        let (process, address) = serve(&site);
+        assert_eq!(get(&site, &address, &format!("https://localhost:{}/hello", echo.port)), "200");
+        process.kill().unwrap();
+        audit(&site.folder().join("audit.jsonl"))
+    };
+    let before = ask("one");
+    let after = ask("two");
+    let (first, all) = (fingerprints(&before), fingerprints(&after));
+    assert!(!first.is_empty() && all.len() > first.len(), "{after}");
+    assert!(all.iter().all(|one| *one == first[0]), "{after}");
+    site.write_secret("key", "another-value").unwrap();
+    let changed = ask("two");
+    assert_ne!(fingerprints(&changed).last(), Some(&first[0]), "{changed}");
+}
