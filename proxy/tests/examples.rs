@@ -10,7 +10,8 @@ use keygress_policy::problem::{self, Colour, SourceFile};
 
 fn examples() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    let mut found = vec![folder.join("first-run")];
+    let others = ["first-run", "broker/broker.yaml", "broker/sidecar.yaml", "agents/coding-agent", "agents/ci-job", "agents/notebook"];
+    let mut found: Vec<_> = others.into_iter().map(|name| folder.join(name)).collect();
     found.extend(folder.join("policies").read_dir().unwrap().map(|entry| entry.unwrap().path()));
     assert!(found.len() >= 5, "{found:?}");
     found

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// Programs, with the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 19] = [
     ("cc", "gcc"),
     ("curl", "curl"),
     ("git", "git"),
@@ -26,6 +26,7 @@ const PROGRAMS: [(&str, &str); 18] = [
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
     ("mount", "mount"),
+    ("openssl", "openssl"),
 ];
 
 /// The oldest Node that the token issuer runs on.

@@ -106,6 +106,9 @@ mod readme;
 /// The units of the examples.
 mod units;
 
+/// The examples that play something, as their reader runs them.
+mod examples;
+
 /// What is on record.
 mod records;
 
