@@ -84,6 +84,9 @@ pub mod records;
 /// Which credentials there are, who may spend them, and who did.
 pub mod inventory;
 
+/// Keys that lie about: what keygress would take the place of.
+pub mod scan;
+
 /// One file per subcommand.
 pub mod cli;
 

@@ -15,6 +15,9 @@ mod business;
 /// Platforms that federate: what takes the place of a static key there.
 mod federation;
 
+/// What keys look like where they lie about.
+pub mod shape;
+
 use serde::Serialize;
 
 pub use federation::{Federation, instead_of};
@@ -60,6 +63,13 @@ pub fn all() -> Vec<&'static Preset> {
     let mut all: Vec<_> = lists().collect();
     all.sort_by_key(|preset| preset.name);
     all
+}
+
+impl Preset {
+    /// What its keys look like.
+    pub fn shapes(&self) -> impl Iterator<Item = &'static shape::Shape> {
+        shape::SHAPES.iter().filter(|shape| shape.presets.contains(&self.name))
+    }
 }
 
 /// The preset of this name.

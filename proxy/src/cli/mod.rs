@@ -55,8 +55,14 @@ mod control;
 /// `keygress inventory`: which credentials there are, and who may spend them.
 pub mod inventory;
 
+/// `keygress scan`: keys that are not yet behind the proxy.
+pub mod scan;
+
 /// Tables for people, and CSV.
 mod table;
+
+/// SARIF 2.1.0.
+mod sarif;
 
 /// `keygress presets`: what keygress knows of vendors' APIs.
 pub mod presets;
@@ -114,6 +120,8 @@ enum Command {
     Task(task::Args),
     /// List every credential with its owner, its age and who may spend it; with an audit, who did; and what somebody should look at.
     Inventory(inventory::Args),
+    /// Find keys that are not yet behind the proxy: in files, manifests, images, and in the reports of other tools.
+    Scan(scan::Args),
     /// A step of `run --confine`.
     #[command(hide = true)]
     Confined(crate::confine::Args),
@@ -156,6 +164,7 @@ pub fn run() -> ExitCode {
         Command::Leases(args) => leases::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Inventory(args) => inventory::run(&args),
+        Command::Scan(args) => scan::run(&args),
         Command::Confined(args) => crate::confine::run(&args),
         Command::Presets(args) => presets::run(&args),
         Command::Seal(args) => seal::run(&args),

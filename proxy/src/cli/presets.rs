@@ -65,6 +65,8 @@ fn described(preset: &Preset) -> String {
     line("inject", preset.inject);
     line("only_to", &preset.hosts.join(", "));
     line("placeholder", &format!("{}={}… and {} letters and digits", preset.env, preset.like, preset.length));
+    let shapes: Vec<&str> = preset.shapes().map(|shape| shape.id).collect();
+    line("scan finds", &shapes.join(", "));
     for request in preset.mints {
         line("mints", request);
     }

@@ -99,7 +99,11 @@ impl Recording {
     }
 }
 
-fn size(text: &str) -> Result<u64, Invalid> {
+/// Bytes, written with their unit.
+///
+/// # Errors
+/// How it is to be written, where it is not, or is less than 64 KiB.
+pub fn size(text: &str) -> Result<u64, Invalid> {
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let bytes = units.iter().find_map(|(unit, factor)| text.strip_suffix(unit)?.parse::<u32>().ok().map(|count| u64::from(count) * factor));
     bytes.filter(|bytes| *bytes >= BYTES_MIN).ok_or_else(|| {

@@ -29,6 +29,7 @@ mod broker;
 /// The certificates by which upstreams are verified.
 mod roots;
 
+pub use audit::size;
 pub use broker::{Broker, Mutual, MutualFlags};
 pub use flags::{Flags, duration, named_state};
 pub use roots::roots;

@@ -14,7 +14,7 @@ use keygress_tests::site::Site;
 use keygress_tests::tools;
 
 /// The proxy as a process of its own, and where it listens.
-fn serve(site: &Site) -> (Process, String) {
+pub(crate) fn serve(site: &Site) -> (Process, String) {
     let path = |name: &str| site.folder().join(name);
     let mut command = bare(binary().unwrap());
     command.args(["serve", "--listen", "127.0.0.1:0", "--unsafe-same-uid", "--unsafe-writable-files", "--workers", "1", "--policy"]);
@@ -35,7 +35,7 @@ fn serve(site: &Site) -> (Process, String) {
 }
 
 /// The status of a request through the proxy.
-fn get(site: &Site, proxy: &str, url: &str) -> String {
+pub(crate) fn get(site: &Site, proxy: &str, url: &str) -> String {
     let mut curl = bare(tools::program("curl").unwrap());
     curl.args(["--silent", "--max-time", "60", "--output", "/dev/null", "--write-out", "%{http_code}", "--proxy"]);
     curl.arg(format!("http://{proxy}")).arg("--cacert").arg(site.folder().join("keygress-ca.pem")).arg(url);

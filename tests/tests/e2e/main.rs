@@ -112,6 +112,9 @@ mod examples;
 /// What is on record.
 mod records;
 
+/// Keys that are not yet behind the proxy.
+mod scan;
+
 /// What is on record before it happens.
 mod strict;
 
