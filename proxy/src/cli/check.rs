@@ -8,6 +8,7 @@ use anyhow::Context;
 use keygress_policy::problem::{self, Colour, Problem, Severity, SourceFile};
 use serde_json::json;
 
+use super::lints;
 use crate::Policy;
 use crate::reload;
 
@@ -17,9 +18,21 @@ pub struct Args {
     /// Files and folders that together are one policy.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// For people or for machines.
+    /// For people, for machines, or for code hosts and editors.
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: Lints,
+}
+
+/// How lints are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Lints {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+    /// SARIF 2.1.0.
+    Sarif,
 }
 
 /// How a command prints its result.
@@ -39,11 +52,12 @@ pub enum Format {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let loaded = load(&args.paths)?;
     match args.format {
-        Format::Text => {
+        Lints::Text => {
             loaded.print_problems()?;
             writeln!(anstream::stdout(), "{}", loaded.verdict())?;
         }
-        Format::Json => writeln!(anstream::stdout(), "{:#}", loaded.as_json())?,
+        Lints::Json => writeln!(anstream::stdout(), "{:#}", loaded.as_json())?,
+        Lints::Sarif => writeln!(anstream::stdout(), "{:#}", lints::problems(&loaded.problems, &loaded.files))?,
     }
     Ok(if loaded.policy.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

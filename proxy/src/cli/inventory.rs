@@ -16,6 +16,7 @@ use jiff::civil::Date;
 use keygress_policy::problem::{self, Colour, SourceFile};
 use serde_json::json;
 
+use super::lints;
 use crate::Policy;
 use crate::inventory::{Inventory, Severity, Usage, blast};
 use crate::records::{self, Step};
@@ -64,6 +65,8 @@ enum Format {
     Json,
     /// One line for each credential.
     Csv,
+    /// The findings in SARIF 2.1.0, for code hosts and editors.
+    Sarif,
 }
 
 /// What an inventory is made of, read.
@@ -94,6 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Format::Text => write!(out, "{}", text::workload(name, &rights))?,
             Format::Json => writeln!(out, "{:#}", json!({ "workload": name, "rights": rights }))?,
             Format::Csv => write!(out, "{}", csv::rights(&rights))?,
+            Format::Sarif => bail!("`--format sarif` is for all findings: leave out `--workload`"),
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -108,6 +112,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Format::Text => write!(out, "{}", text::credential(&row, &rights, &findings, read.now))?,
             Format::Json => writeln!(out, "{:#}", json!({ "credential": row, "rights": rights, "findings": findings }))?,
             Format::Csv => write!(out, "{}", csv::rights(&rights))?,
+            Format::Sarif => writeln!(out, "{:#}", lints::findings(&findings, read.usage.is_some(), &[]))?,
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -115,6 +120,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.format {
         Format::Text => write!(out, "{}", text::all(&rows, &findings, read.usage.as_ref(), read.now))?,
         Format::Csv => write!(out, "{}", csv::rows(&rows))?,
+        Format::Sarif => writeln!(out, "{:#}", lints::findings(&findings, read.usage.is_some(), &read.caveats))?,
         Format::Json => {
             let span = read.usage.as_ref().and_then(|usage| usage.span).map(|(first, last)| [first, last].map(records::when::shown));
             let alive = json!(read.usage.as_ref().map(|usage| usage.records));

@@ -55,6 +55,9 @@ mod control;
 /// `keygress inventory`: which credentials there are, and who may spend them.
 pub mod inventory;
 
+/// `keygress report`: the same, mapped to the controls that people must answer to.
+pub mod report;
+
 /// `keygress scan`: keys that are not yet behind the proxy.
 pub mod scan;
 
@@ -63,6 +66,9 @@ mod table;
 
 /// SARIF 2.1.0.
 mod sarif;
+
+/// Problems and findings in it.
+mod lints;
 
 /// `keygress presets`: what keygress knows of vendors' APIs.
 pub mod presets;
@@ -120,6 +126,8 @@ enum Command {
     Task(task::Args),
     /// List every credential with its owner, its age and who may spend it; with an audit, who did; and what somebody should look at.
     Inventory(inventory::Args),
+    /// Map the findings of the inventory to controls (OWASP NHI Top 10, NIST CSF 2.0, NIST AI RMF, CSA MAESTRO), with evidence.
+    Report(report::Args),
     /// Find keys that are not yet behind the proxy: in files, manifests, images, and in the reports of other tools.
     Scan(scan::Args),
     /// A step of `run --confine`.
@@ -164,6 +172,7 @@ pub fn run() -> ExitCode {
         Command::Leases(args) => leases::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Inventory(args) => inventory::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Scan(args) => scan::run(&args),
         Command::Confined(args) => crate::confine::run(&args),
         Command::Presets(args) => presets::run(&args),

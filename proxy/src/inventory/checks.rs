@@ -99,11 +99,11 @@ pub const CHECKS: &[Check] = &[
     check!("everything", "a rule that lets a credential do everything at a host", "that no rule with a credential allows every method on every path", "what the credential may do at the vendor", false,
         ["NHI5", "PR.AA-05", "GOVERN 1.4", "MAESTRO 3"]),
     check!("weakened", "a rule with a credential that weakens its protection", "which rules say `unsafe_plaintext` or `unsafe_unscrubbed_body`", "that the destination does not repeat the key", false,
-        ["NHI2", "NHI4", "PR.AA-04", "MAESTRO 4"]),
+        ["NHI2", "NHI4", "PR.DS-02", "MAESTRO 4"]),
     check!("unlabelled", "a static key without a `stage`", "which keys the checks of stages cannot see", "anything of the keys themselves", false,
-        ["NHI8", "ID.AM-08", "GOVERN 1.6"]),
+        ["NHI8", "PR.AA-01", "GOVERN 1.6"]),
     check!("unused_credential", "a credential that nobody used", "that it was not used for so long", AUDIT_ONLY, true,
-        ["NHI1", "NHI5", "PR.AA-05", "GOVERN 1.7", "MAESTRO 6"]),
+        ["NHI1", "NHI5", "ID.AM-08", "PR.AA-05", "GOVERN 1.7", "MAESTRO 6"]),
     check!("unused_rule", "a rule with a credential that nobody used", "that no request was recorded under it for so long", AUDIT_ONLY, true,
         ["NHI5", "PR.AA-05", "GOVERN 1.5", "MAESTRO 6"]),
     check!("unused_entry", "an entry of `allow` that no request met", "that what is allowed there was not asked for", AUDIT_ONLY, true,
@@ -116,7 +116,12 @@ pub const CHECKS: &[Check] = &[
         ["NHI1", "RS.MI-01", "GOVERN 1.7", "MAESTRO 6"]),
     check!("records_lost", "events that are not on record", "that the audit has no gap that keygress knows of", "that nobody cut its end: compare it with a copy elsewhere, and run `keygress audit verify`", true,
         ["PR.PS-04", "DE.CM-09", "GOVERN 1.5", "MAESTRO 5"]),
+    check!("outside_proxy", "a key that lies where an application or a person can read it", "that no key of a known shape lies in what `keygress scan` searched, on the day of its report", "that none lies elsewhere, in the history of a repository, in binary files, or in a shape that keygress does not know", false,
+        ["NHI2", "NHI7", "PR.AA-01", "DE.CM-09", "GOVERN 1.6", "MAESTRO 4"]),
 ];
+
+/// The check that takes the report of a scan.
+pub const OUTSIDE: &str = "outside_proxy";
 
 /// The check of this id.
 #[must_use]

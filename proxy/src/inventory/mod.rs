@@ -6,6 +6,12 @@ pub mod usage;
 /// What is checked, what each check proves, and the controls that it answers to.
 pub mod checks;
 
+/// The controls that people must answer to.
+pub mod controls;
+
+/// The findings, mapped to them.
+pub mod report;
+
 /// Checks of the policy alone.
 mod policy_checks;
 
