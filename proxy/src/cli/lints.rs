@@ -61,7 +61,7 @@ pub(super) fn findings(findings: &[Finding], has_audit: bool, caveats: &[String]
         .map(|check| Rule {
             id: check.id.to_owned(),
             title: check.title.to_owned(),
-            text: format!("Shows {}. Does not show {}.", check.proves, check.does_not_prove),
+            text: format!("Where nothing is found, that shows {}. It does not show {}.", check.proves, check.does_not_prove),
             help: None,
             level: Level::Warning,
             tags: check.controls.iter().map(|control| (*control).to_owned()).collect(),
@@ -78,6 +78,6 @@ pub(super) fn findings(findings: &[Finding], has_audit: bool, caveats: &[String]
             properties: json!({ "severity": finding.severity, "subject": finding.subject }),
         })
         .collect();
-    let notices: Vec<Notice> = caveats.iter().map(|caveat| Notice { text: caveat.clone(), file: None }).collect();
+    let notices: Vec<Notice> = caveats.iter().map(|caveat| Notice { level: Level::Note, text: caveat.clone(), file: None }).collect();
     document("inventory", &rules, &outcomes, &notices)
 }

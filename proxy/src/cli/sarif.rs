@@ -49,8 +49,9 @@ pub(super) struct Place {
     pub(super) column: Option<u64>,
 }
 
-/// What kept the command from looking everywhere.
+/// What somebody should know of the run. With a warning it did not do all that it was asked.
 pub(super) struct Notice {
+    pub(super) level: Level,
     pub(super) text: String,
     pub(super) file: Option<String>,
 }
@@ -58,6 +59,7 @@ pub(super) struct Notice {
 /// One run of keygress. Rules without a result may be among the rules: they say what was looked for.
 pub(super) fn document(command: &str, rules: &[Rule], outcomes: &[Outcome], notices: &[Notice]) -> Value {
     let results: Vec<Value> = outcomes.iter().map(|outcome| result(rules, outcome)).collect();
+    let is_complete = !notices.iter().any(|notice| notice.level == Level::Warning);
     let notices: Vec<Value> = notices.iter().map(notification).collect();
     json!({
         "$schema": SCHEMA,
@@ -71,7 +73,7 @@ pub(super) fn document(command: &str, rules: &[Rule], outcomes: &[Outcome], noti
             }},
             "automationDetails": { "id": format!("keygress/{command}/") },
             "columnKind": "unicodeCodePoints",
-            "invocations": [{ "executionSuccessful": notices.is_empty(), "toolExecutionNotifications": notices }],
+            "invocations": [{ "executionSuccessful": is_complete, "toolExecutionNotifications": notices }],
             "results": results,
         }],
     })
@@ -109,7 +111,7 @@ fn result(rules: &[Rule], outcome: &Outcome) -> Value {
 fn notification(notice: &Notice) -> Value {
     let place = notice.file.as_ref().map(|file| Place { file: file.clone(), line: None, column: None });
     json!({
-        "level": "warning",
+        "level": notice.level.as_str(),
         "message": { "text": notice.text },
         "locations": place.iter().map(location).collect::<Vec<_>>(),
     })

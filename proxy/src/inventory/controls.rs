@@ -81,7 +81,11 @@ pub const FRAMEWORKS: &[Framework] = &[
             seen("GOVERN 1.6", "There is an inventory of AI systems"),
             seen("GOVERN 1.7", "AI systems are decommissioned safely"),
             seen("GOVERN 2.1", "Roles and responsibilities are documented and clear"),
-            unseen("GOVERN 6.1", "Risks of third parties are addressed", "keygress does not know what a vendor does with its side of a credential"),
+            unseen(
+                "GOVERN 6.1",
+                "Risks of third parties are addressed",
+                "keygress does not know what a vendor does with its side of a credential",
+            ),
         ],
     },
     Framework {

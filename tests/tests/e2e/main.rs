@@ -115,6 +115,12 @@ mod records;
 /// Keys that are not yet behind the proxy.
 mod scan;
 
+/// Lints for code hosts and editors.
+mod lints;
+
+/// Controls, and what was seen of them.
+mod report;
+
 /// What is on record before it happens.
 mod strict;
 

@@ -33,7 +33,12 @@ fn evidence(out: &mut String, evidence: &Evidence) {
     match &evidence.audit {
         Some(audit) => {
             let span = audit.span.as_ref().map_or_else(String::new, |[first, last]| format!(", {first} to {last}"));
-            let _ = writeln!(out, "- Audit: {}{span}; it covers {}.", counted(audit.records, "record"), counted(audit.days.unsigned_abs(), "day"));
+            let _ = writeln!(
+                out,
+                "- Audit: {}{span}; it covers {}.",
+                counted(audit.records, "record"),
+                counted(audit.days.unsigned_abs(), "day")
+            );
         }
         None => out.push_str("- Audit: none was given (`--audit`): what was used, by whom, and what was revoked is unknown.\n"),
     }
@@ -61,10 +66,11 @@ fn control(out: &mut String, answer: &Answer) {
 
 fn check(out: &mut String, checked: &Checked) {
     let check = &checked.check;
-    let said = if checked.findings.is_empty() { word(checked.status).to_owned() } else { counted(checked.findings.len() as u64, "finding") };
+    let said =
+        if checked.findings.is_empty() { word(checked.status).to_owned() } else { counted(checked.findings.len() as u64, "finding") };
     let _ = write!(out, "\n### `{}`: {said}\n\nLooks for {}.\n\n", check.id, check.title);
-    let _ = writeln!(out, "- Shows {}.", check.proves);
-    let _ = writeln!(out, "- Does not show {}.", check.does_not_prove);
+    let _ = writeln!(out, "- Where clear, it shows {}.", check.proves);
+    let _ = writeln!(out, "- It does not show {}.", check.does_not_prove);
     let _ = writeln!(out, "- Controls: {}.", check.controls.join(", "));
     if !checked.findings.is_empty() {
         out.push('\n');

@@ -13,7 +13,11 @@ pub(super) fn document(scanned: &Scanned) -> Value {
     }
     let rules: Vec<Rule> = kinds.values().map(|row| rule(row)).collect();
     let outcomes: Vec<Outcome> = scanned.rows.iter().map(outcome).collect();
-    let left = scanned.incomplete.iter().map(|left| Notice { text: format!("not searched: {}", left.why), file: Some(left.file.clone()) });
+    let left = scanned.incomplete.iter().map(|left| Notice {
+        level: Level::Warning,
+        text: format!("not searched: {}", left.why),
+        file: Some(left.file.clone()),
+    });
     sarif("scan", &rules, &outcomes, &left.collect::<Vec<_>>())
 }
 
