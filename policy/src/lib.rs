@@ -38,6 +38,9 @@ pub mod material;
 /// Rates, as shapes; the counters are the proxy's.
 pub mod limit;
 
+/// What is looked for in what happens, and what follows.
+pub mod response;
+
 /// Who a request is from, as the destination is told.
 pub mod attribute;
 

@@ -33,8 +33,14 @@ pub mod state;
 /// What must not come back, in every form.
 pub mod needles;
 
+/// What must not come from an application, or not there.
+pub mod known;
+
 /// 8 · On record, allowed or not.
 pub mod audit;
+
+/// Abnormal reuse: detectors behind the audit, off the request path.
+pub mod detect;
 
 /// One thread, one runtime: what hyper spawns stays on it.
 pub mod worker;

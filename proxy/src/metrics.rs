@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use keygress_policy::response::Detector;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -61,6 +62,8 @@ struct Inner {
     audit_lost: IntCounter,
     audit_also_lost: IntCounterVec,
     sandbox: IntGaugeVec,
+    alerts: [IntCounter; Detector::ALL.len()],
+    unwatched: IntCounter,
 }
 
 /// A resolved series of `keygress_requests_total`.
@@ -92,7 +95,10 @@ impl Metrics {
             &["outcome", "code"],
         );
         let seen = Outcome::ALL.map(|outcome| Seen::resolve(&requests, outcome, ""));
+        let alerts = counters(r, "keygress_alerts_total", "Alerts on abnormal reuse, by detector.", &["detector"]);
         let inner = Inner {
+            alerts: Detector::ALL.map(|detector| alerts.with_label_values(&[detector.as_str()])),
+            unwatched: counter(r, "keygress_detect_lost_total", "Audit records that no detector looked at, as too many waited."),
             seen: ArcSwap::from_pointee(seen.to_vec()),
             requests,
             connections: gauge(r, "keygress_connections", "Connections from callers that are open now."),
@@ -183,6 +189,18 @@ impl Metrics {
         self.inner.audit_lost.inc_by(lost);
     }
 
+    /// A detector raised an alert.
+    pub fn alert(&self, detector: Detector) {
+        if let Some(count) = Detector::ALL.iter().position(|known| *known == detector).and_then(|at| self.inner.alerts.get(at)) {
+            count.inc();
+        }
+    }
+
+    /// So many records were not looked at by the detectors.
+    pub fn unwatched(&self, lost: u64) {
+        self.inner.unwatched.inc_by(lost);
+    }
+
     /// A further sink of this kind did not take so many records.
     pub fn audit_also_lost(&self, sink: &str, lost: u64) {
         self.inner.audit_also_lost.with_label_values(&[sink]).inc_by(lost);
@@ -271,6 +289,8 @@ mod tests {
         metrics.policy(true, 1);
         metrics.policy(false, 1);
         metrics.audit(3, 2);
+        metrics.alert(Detector::Probing);
+        metrics.unwatched(4);
         let text = metrics.expose();
         for line in [
             r#"keygress_requests_total{code="",outcome="injected"} 1"#,
@@ -286,6 +306,9 @@ mod tests {
             r#"keygress_policy_loads_total{result="ok"} 1"#,
             r#"keygress_policy_loads_total{result="failed"} 1"#,
             "keygress_policy_last_load_failed 1",
+            r#"keygress_alerts_total{detector="probing"} 1"#,
+            r#"keygress_alerts_total{detector="misplaced"} 0"#,
+            "keygress_detect_lost_total 4",
             "keygress_audit_records_total 3",
             "keygress_audit_lost_total 2",
             "# TYPE keygress_connections gauge",

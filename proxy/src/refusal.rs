@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Arguments;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE, RETRY_AFTER};
@@ -21,6 +22,8 @@ pub struct Refusal {
     pub rule: Option<String>,
     /// Seconds after which trying again can help.
     pub retry_after: Option<u64>,
+    /// The task that has ended, where its token was shown: for the record alone.
+    pub task: Option<Arc<str>>,
 }
 
 /// The problem document. Written as it stands: a worker that refuses because it is overloaded has no time for a tree of values.
@@ -153,7 +156,7 @@ impl std::error::Error for Refusal {}
 impl Refusal {
     /// A refusal with this sentence.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), rule: None, retry_after: None }
+        Self { code, detail: detail.into(), rule: None, retry_after: None, task: None }
     }
 
     /// Names the rule that decided.
@@ -161,6 +164,12 @@ impl Refusal {
     pub fn by_rule(mut self, rule: impl ToString) -> Self {
         self.rule = Some(rule.to_string());
         self
+    }
+
+    /// Names the ended task whose token was shown.
+    #[must_use]
+    pub fn of_task(self, task: Option<Arc<str>>) -> Self {
+        Self { task, ..self }
     }
 
     /// Says when trying again can help.

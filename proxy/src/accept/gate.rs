@@ -187,7 +187,10 @@ fn prove(line: &Line, door: Door, headers: &HeaderMap) -> Result<Option<Arc<Runn
             Err(Refusal::new(Code::Misdirected, "this listener takes captured connections, and this one was dialled to it"))
         }
         Door { task: Some(task), .. } => Ok(Some(task)),
-        Door { .. } => line.shared().callers.task(headers).map_err(refused),
+        Door { .. } => {
+            let callers = &line.shared().callers;
+            callers.task(headers).map_err(|unproven| refused(unproven).of_task(callers.ended(headers)))
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
+use jiff::Timestamp;
 use keygress_policy::destination::{Host, Scheme};
 
+use crate::known::Thing;
 use crate::metrics::Metrics;
 
 /// One line: the fields of a record.
@@ -23,7 +25,10 @@ mod checkpoint;
 /// Whether an audit is what was written.
 mod verify;
 
-/// The queue and the thread that writes it.
+/// Events that wait to be written.
+mod queue;
+
+/// The thread that writes them.
 mod sink;
 
 /// Where lines end up: a file that holds whole lines only, standard output, memory.
@@ -35,9 +40,13 @@ mod segments;
 /// Further places that get every record.
 mod also;
 
+/// Who looks at what was written.
+mod tap;
+
 pub use also::Also;
 pub use checkpoint::{Anchor, PublicKey, Signing, SigningKey};
 pub use segments::Rotation;
+pub use tap::{Tap, Written};
 pub use verify::{Expected, Verified, verify, verify_all};
 
 /// How long [`Audit::durable`] waits before it says that the sink refuses.
@@ -177,6 +186,12 @@ pub struct Event {
     pub mints: bool,
     /// How many events a [`Kind::Gap`] stands for.
     pub lost: Option<u64>,
+    /// What the caller's process is, as far as it is proven. Not on record: for whoever looks at what was written.
+    pub process: Option<Arc<str>>,
+    /// What the application showed that it should not, or not there. Not on record, likewise: an alert says so.
+    pub shown: Option<Arc<Thing>>,
+    /// What a [`Kind::Alert`] rests on.
+    pub evidence: Option<Box<Evidence>>,
     /// One sentence, free of text from outside.
     pub message: Option<Cow<'static, str>>,
 }
@@ -222,9 +237,27 @@ impl Event {
             unscrubbed: false,
             mints: false,
             lost: None,
+            process: None,
+            shown: None,
+            evidence: None,
             message: None,
         }
     }
+}
+
+/// What an alert rests on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// What was expected.
+    pub expected: String,
+    /// What was seen.
+    pub seen: String,
+    /// Since when that is expected.
+    pub since: Option<Timestamp>,
+    /// How many events it is drawn from.
+    pub events: u64,
+    /// How many alerts like it were not given since the last one.
+    pub repeated: u64,
 }
 
 /// Where the audit goes.
@@ -310,6 +343,17 @@ impl Audit {
         }
     }
 
+    /// Has what is written from now on looked at, too. There is one tap; a second one takes its place.
+    pub fn tap(&self, tap: Tap) {
+        self.writer.tap(tap);
+    }
+
+    /// What a tap says goes on record by this.
+    #[must_use]
+    pub fn remarks(&self) -> Remarks {
+        Remarks(Arc::clone(self.writer.queue()))
+    }
+
     /// Whether the sink takes records: part of readiness; requests with a credential are refused while it does not.
     #[must_use]
     pub fn healthy(&self) -> bool {
@@ -319,6 +363,17 @@ impl Audit {
     /// Writes what is queued and closes. Blocks, at most about a second where the sink refuses. What comes later is lost and counted.
     pub fn close(&self) {
         self.writer.close();
+    }
+}
+
+/// Puts on record what a tap has to say. It keeps no audit open.
+#[derive(Clone)]
+pub struct Remarks(Arc<queue::Queue>);
+
+impl Remarks {
+    /// As [`Audit::record`], also while the audit closes.
+    pub fn record(&self, event: Event) {
+        self.0.remark(event);
     }
 }
 

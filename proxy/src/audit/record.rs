@@ -129,6 +129,13 @@ fn ours_of(ours: &mut Object<'_>, event: &Event) {
         ours.raw(key!("mints"), "true");
     }
     ours.number(key!("lost"), event.lost);
+    if let Some(evidence) = &event.evidence {
+        ours.text(key!("expected"), Some(&evidence.expected));
+        ours.text(key!("seen"), Some(&evidence.seen));
+        ours.number(key!("since"), evidence.since.map(Timestamp::as_millisecond));
+        ours.number(key!("events"), Some(evidence.events));
+        ours.number(key!("repeated"), Some(evidence.repeated).filter(|repeated| *repeated > 0));
+    }
 }
 
 /// A JSON object on its way out; what is not known is absent.

@@ -1,10 +1,9 @@
-//! The queue and the thread that writes it: many records a write, many waiting callers a sync.
+//! The thread that writes the queue: many records a write, many waiting callers a sync.
 
 use std::collections::VecDeque;
 use std::io;
-use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,52 +13,15 @@ use tokio::sync::oneshot;
 use super::also::Feed;
 use super::chain::Head;
 use super::checkpoint::Signing;
+use super::queue::{BATCH_MAX, Entry, QUEUE_MAX, Queue, RETRY};
 use super::record::Moment;
 use super::store::{Durability, Opened, Store};
+use super::tap::{Tap, Written};
 use super::{Event, Kind};
 use crate::metrics::Metrics;
 
-/// Events that may wait; more are lost and counted.
-const QUEUE_MAX: usize = 65_536;
-
-/// Events written at once.
-const BATCH_MAX: usize = 1_024;
-
-/// How long a use event waits for others before it is written. With the write itself it stays under the promised 20 ms.
-const GATHER: Duration = Duration::from_millis(8);
-
-/// Between two attempts at a sink that refuses.
-const RETRY: Duration = Duration::from_millis(200);
-
 /// Attempts at a sink that refuses while closing.
 const CLOSING_ATTEMPTS: u32 = 5;
-
-/// A waiting event.
-struct Entry {
-    event: Event,
-    time: Timestamp,
-    done: Option<oneshot::Sender<io::Result<()>>>,
-}
-
-impl Entry {
-    fn new(event: Event) -> Self {
-        Self { event, time: Timestamp::now(), done: None }
-    }
-}
-
-#[derive(Default)]
-struct State {
-    entries: VecDeque<Entry>,
-    lost: u64,
-    is_urgent: bool,
-    is_closing: bool,
-}
-
-struct Queue {
-    state: Mutex<State>,
-    wake: Condvar,
-    healthy: AtomicBool,
-}
 
 /// The sending side: the queue, and the thread behind it.
 pub(super) struct Writer {
@@ -71,7 +33,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Writes what there is to say about the opening, then starts the thread.
     pub(super) fn start(opened: Opened, signing: Option<Signing>, feeds: Vec<Feed>, metrics: Metrics) -> io::Result<Self> {
-        let queue = Arc::new(Queue { state: Mutex::default(), wake: Condvar::new(), healthy: AtomicBool::new(true) });
+        let queue = Arc::new(Queue::default());
         let mut committer = Committer {
             queue: Arc::clone(&queue),
             metrics: metrics.clone(),
@@ -84,6 +46,7 @@ impl Writer {
             signed_at: Instant::now(),
             unsigned: 0,
             feeds,
+            tap: None,
         };
         committer.commit(&opened.events.into_iter().map(Entry::new).collect(), 0, Durability::Synced)?;
         let thread = std::thread::Builder::new().name("audit".into()).spawn(move || committer.run())?;
@@ -93,23 +56,22 @@ impl Writer {
     /// See [`super::Audit::record`].
     pub(super) fn record(&self, event: Event) {
         let entry = Entry::new(event);
-        let mut state = self.queue.lock();
+        let state = self.queue.lock();
         if state.is_closing {
             drop(state);
             self.metrics.audit(0, 1);
             return;
         }
-        if state.entries.len() >= QUEUE_MAX {
-            state.lost += 1;
-            return;
-        }
-        let was_empty = state.entries.is_empty();
-        state.entries.push_back(entry);
-        drop(state);
-        // Whoever wrote the first event of a batch woke the thread; it gathers the others by itself.
-        if was_empty {
-            self.queue.wake.notify_one();
-        }
+        self.queue.push(state, entry);
+    }
+
+    /// From the next batch on, what is written is handed on. What remarks the tap itself has are taken to the very end.
+    pub(super) fn tap(&self, tap: Tap) {
+        self.queue.lock().tap = Some(tap);
+    }
+
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     /// Queues an event whose outcome the receiver gets.
@@ -159,59 +121,6 @@ impl Drop for Writer {
     }
 }
 
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for a batch, at most for this long; `None` where the queue is closed and empty.
-    fn next(&self, batch: &mut VecDeque<Entry>, time_max: Option<Duration>) -> Option<u64> {
-        let mut state = self.lock();
-        if self.healthy.load(Ordering::Acquire) {
-            let is_idle = |state: &mut State| state.entries.is_empty() && state.lost == 0 && !state.is_closing;
-            state = match time_max {
-                None => self.wake.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner),
-                Some(most) => self.wake.wait_timeout_while(state, most, is_idle).unwrap_or_else(PoisonError::into_inner).0,
-            };
-            let is_gathering =
-                |state: &mut State| !state.is_urgent && !state.is_closing && !state.entries.is_empty() && state.entries.len() < BATCH_MAX;
-            state = self.wake.wait_timeout_while(state, GATHER, is_gathering).unwrap_or_else(PoisonError::into_inner).0;
-        } else {
-            state = self.wake.wait_timeout_while(state, RETRY, |state| !state.is_closing).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        if state.entries.is_empty() && state.lost == 0 && state.is_closing {
-            return None;
-        }
-        Some(state.take(batch))
-    }
-}
-
-impl State {
-    /// Moves a batch out, and how many events were lost behind it.
-    fn take(&mut self, batch: &mut VecDeque<Entry>) -> u64 {
-        batch.clear();
-        if self.entries.len() > BATCH_MAX {
-            batch.extend(self.entries.drain(..BATCH_MAX));
-            return 0;
-        }
-        mem::swap(&mut self.entries, batch);
-        // What the queue grew to in a burst is not kept.
-        self.entries.shrink_to(BATCH_MAX);
-        self.is_urgent = false;
-        mem::take(&mut self.lost)
-    }
-
-    /// Puts a batch back that was not written; what no longer fits is lost.
-    fn put_back(&mut self, batch: &mut VecDeque<Entry>, lost: u64) {
-        while let Some(entry) = batch.pop_back() {
-            self.entries.push_front(entry);
-        }
-        let excess = self.entries.len().saturating_sub(QUEUE_MAX);
-        self.entries.truncate(QUEUE_MAX);
-        self.lost += lost + excess as u64;
-    }
-}
-
 /// The thread's own: the store and the head of the chain.
 struct Committer {
     queue: Arc<Queue>,
@@ -228,13 +137,22 @@ struct Committer {
     unsigned: u64,
     /// Further places that get what was written.
     feeds: Vec<Feed>,
+    tap: Option<Tap>,
 }
 
 impl Committer {
     fn run(mut self) {
         let mut batch = VecDeque::new();
         let mut closing_attempts = 0;
-        while let Some(lost) = self.queue.next(&mut batch, self.until_due()) {
+        loop {
+            let Some(lost) = self.queue.next(&mut batch, self.until_due()) else {
+                match self.tap.take() {
+                    // What it still has to say comes before the end.
+                    Some(tap) => tap.finish(),
+                    None => break,
+                }
+                continue;
+            };
             let is_durable = batch.iter().any(|entry| entry.done.is_some());
             let durability = if is_durable { Durability::Synced } else { Durability::Written };
             match self.commit(&batch, lost, durability) {
@@ -329,9 +247,19 @@ impl Committer {
         if !self.queue.healthy.swap(true, Ordering::AcqRel) {
             tracing::info!("the audit takes records again");
         }
-        for done in batch.drain(..).filter_map(|entry| entry.done) {
+        if let Some(tap) = self.queue.lock().tap.take() {
+            self.tap = Some(tap);
+        }
+        let mut written = Vec::new();
+        for Entry { event, time, done } in batch.drain(..) {
+            if self.tap.is_some() && Tap::wants(event.kind) {
+                written.push(Written { event, time });
+            }
             // Whoever stopped waiting was told so by its timeout.
-            let _ = done.send(Ok(()));
+            let _ = done.map(|done| done.send(Ok(())));
+        }
+        if let Some(tap) = &self.tap {
+            tap.hand_on(written);
         }
     }
 

@@ -32,6 +32,8 @@ mod users;
 
 pub use task::{NewTask, RunningTask};
 
+use crate::known::Known;
+
 use peer::Guest;
 use socket_owner::{Ends, SocketOwners};
 use task::Tasks;
@@ -150,7 +152,13 @@ impl Callers {
     /// Starts without tasks.
     #[must_use]
     pub fn new(proofs: Proofs) -> Self {
-        Self(Arc::new(Inner { proofs, tasks: Tasks::default(), users: Users::system(), owners: SocketOwners::default() }))
+        Self::knowing(proofs, Arc::default())
+    }
+
+    /// The same; what tasks hold is added to what is known.
+    #[must_use]
+    pub fn knowing(proofs: Proofs, known: Arc<Known>) -> Self {
+        Self(Arc::new(Inner { proofs, tasks: Tasks::knowing(known), users: Users::system(), owners: SocketOwners::default() }))
     }
 
     /// Begins a task: its token admits requests from now on. [`NewTask`] makes one.
@@ -167,6 +175,12 @@ impl Callers {
     /// Ends a task: its token is refused from now on, and [`RunningTask::is_running`] says so to the connections it has.
     pub fn end(&self, id: &str) {
         self.0.tasks.end(id);
+    }
+
+    /// The task that has ended, where the proxy credentials of a request are its token.
+    #[must_use]
+    pub fn ended(&self, headers: &HeaderMap) -> Option<Arc<str>> {
+        self.0.tasks.ended(headers)
     }
 
     /// Proves the owner of a connection once, when it is accepted. `task` is the one that the listener belongs to, which is the

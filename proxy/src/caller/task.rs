@@ -1,7 +1,7 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::error::Unspecified;
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::Unproven;
 use crate::Policy;
+use crate::known::{Known, Thing};
 
 /// Random bytes of a token: more than can be guessed.
 const TOKEN_BYTES: usize = 32;
@@ -28,6 +29,9 @@ const RANDOM_BYTES: usize = 32;
 
 /// The longest `task:TOKEN` that is looked at, decoded. Our own tokens take 48 bytes of it.
 const PRESENTED_BYTES_MAX: usize = 384;
+
+/// Ended tasks whose tokens are still known.
+const ENDED_MAX: usize = 4_096;
 
 /// The user name in `http://task:TOKEN@127.0.0.1:PORT`.
 const USER: &[u8] = b"task:";
@@ -151,10 +155,22 @@ pub(super) struct Tasks {
     /// By the keyed hash of their tokens; those that collide are told apart by the token.
     by_token: ArcSwap<HashMap<u64, Vec<Arc<RunningTask>>>>,
     keyed: RandomState,
+    /// Tokens of tasks that have ended, by their hashes, oldest first.
+    ended: Mutex<VecDeque<(u64, Arc<str>)>>,
+    known: Arc<Known>,
 }
 
 impl Tasks {
+    pub(super) fn knowing(known: Arc<Known>) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     pub(super) fn begin(&self, task: RunningTask) -> Arc<RunningTask> {
+        let id: Arc<str> = task.task.id.as_str().into();
+        self.known.add(&task.token, Thing::Token { task: Arc::clone(&id) });
+        for (credential, placeholder) in &task.placeholders {
+            self.known.add(placeholder, Thing::Placeholder { credential: credential.as_str().into(), task: Arc::clone(&id) });
+        }
         let task = Arc::new(task);
         let hash = task.token.hash_with(&self.keyed);
         self.by_token.rcu(|tasks| {
@@ -173,6 +189,9 @@ impl Tasks {
         // First the flag: whoever finds the task in the old table sees that it has ended.
         for task in self.by_token.load().values().flatten().filter(|task| task.task.id == id) {
             task.ended.store(true, Ordering::Release);
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.truncate(ENDED_MAX - 1);
+            ended.push_front((task.token.hash_with(&self.keyed), id.into()));
         }
         self.by_token.rcu(|tasks| {
             let mut tasks = HashMap::clone(tasks);
@@ -189,23 +208,18 @@ impl Tasks {
         let mut values = headers.get_all(PROXY_AUTHORIZATION).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
-            (Some(value), None) => self.by_credentials(value).map(Some).ok_or(Unproven::WrongToken),
+            (Some(value), None) => token_in(value, |token| self.by_token(token)).map(Some).ok_or(Unproven::WrongToken),
             (Some(_), Some(_)) => Err(Unproven::WrongToken),
         }
     }
 
-    fn by_credentials(&self, value: &HeaderValue) -> Option<Arc<RunningTask>> {
-        let (scheme, credentials) = value.as_bytes().split_at_checked(value.as_bytes().iter().position(|byte| *byte == b' ')?)?;
-        let credentials = credentials.trim_ascii();
-        if scheme.eq_ignore_ascii_case(b"bearer") {
-            return self.by_token(credentials);
-        }
-        if !scheme.eq_ignore_ascii_case(b"basic") {
-            return None;
-        }
-        let mut decoded = Zeroizing::new([0; PRESENTED_BYTES_MAX]);
-        let length = LENIENT.decode_slice(credentials, &mut *decoded).ok()?;
-        self.by_token(decoded.get(..length)?.strip_prefix(USER)?)
+    /// The task that has ended, where that is whose token the proxy credentials hold.
+    pub(super) fn ended(&self, headers: &HeaderMap) -> Option<Arc<str>> {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        token_in(headers.get(PROXY_AUTHORIZATION)?, |token| {
+            let hash = self.keyed.hash_one(token);
+            ended.iter().find(|(known, _)| *known == hash).map(|(_, id)| Arc::clone(id))
+        })
     }
 
     fn by_token(&self, token: &[u8]) -> Option<Arc<RunningTask>> {
@@ -213,6 +227,21 @@ impl Tasks {
         let found = tasks.get(&self.keyed.hash_one(token))?.iter().find(|task| task.token.is(token))?;
         found.is_running().then(|| found.clone())
     }
+}
+
+/// What is found by the token in proxy credentials.
+fn token_in<T>(value: &HeaderValue, find: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+    let (scheme, credentials) = value.as_bytes().split_at_checked(value.as_bytes().iter().position(|byte| *byte == b' ')?)?;
+    let credentials = credentials.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return find(credentials);
+    }
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return None;
+    }
+    let mut decoded = Zeroizing::new([0; PRESENTED_BYTES_MAX]);
+    let length = LENIENT.decode_slice(credentials, &mut *decoded).ok()?;
+    find(decoded.get(..length)?.strip_prefix(USER)?)
 }
 
 #[cfg(test)]
@@ -285,6 +314,9 @@ mod tests {
         let ((ended, token), (other, still)) = (begun(&tasks), begun(&tasks));
         tasks.end(&ended.task.id);
         assert_eq!(presented(&tasks, &format!("Bearer {}", *token)), Err(Unproven::WrongToken));
+        let named = |token: &str| tasks.ended(&headers(&[&basic(&format!("task:{token}"))]));
+        assert_eq!(named(&token).as_deref(), Some(&*ended.task.id));
+        assert_eq!((named(&still), named("another")), (None, None));
         assert!(!ended.is_running() && other.is_running());
         assert_eq!(presented(&tasks, &format!("Bearer {}", *still)), Ok(Some(other.task.id.clone())));
     }

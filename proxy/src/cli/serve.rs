@@ -6,6 +6,9 @@ mod prepared;
 /// How the audit is kept.
 mod recording;
 
+/// Who looks for abnormal reuse.
+mod watching;
+
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,6 +41,7 @@ use crate::exchange::Shared;
 use crate::forward::Connector;
 use crate::forward::broker::{Broker, Brokers};
 use crate::identity::Identity;
+use crate::known::Known;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reload::{self, Live, Progress, Reloader, Sources};
@@ -47,6 +51,7 @@ use crate::stops::Stops;
 use crate::stream;
 use prepared::Bounds;
 use recording::recording;
+use watching::watching;
 
 pub use prepared::{Prepared, untouched};
 
@@ -197,11 +202,14 @@ impl Prepared {
             audit.record(Event { message: Some(repaired.into()), ..Event::new(Kind::Recovered) });
         }
         let fingerprints = settings.state.as_ref().map_or_else(|| Ok(Fingerprints::fresh()), Fingerprints::kept);
-        let kept = Kept { ledger: ledger.clone(), fingerprints: fingerprints.map_err(|why| anyhow!(why))? };
+        let known = Arc::new(if settings.detect.is_some() { Known::default() } else { Known::off() });
+        let fingerprints = fingerprints.map_err(|why| anyhow!(why))?;
+        let kept = Kept { ledger: ledger.clone(), fingerprints, known: Arc::clone(&known) };
         let tools = Tools::new(Arc::clone(&roots)).starting(bounds.programs.clone());
         let shared = Arc::new(Shared {
             live: Arc::new(Live::new(policy)),
-            callers: Callers::new(proofs(&settings)?),
+            callers: Callers::knowing(proofs(&settings)?, Arc::clone(&known)),
+            known,
             credentials: Credentials::with(Handle::current(), (audit.clone(), kept), metrics.clone(), tools),
             stops: Stops::new(stops),
             ledger,
@@ -215,6 +223,7 @@ impl Prepared {
         let sources = Sources { paths: settings.policy.clone(), files, ceiling: ceiling(Arc::clone(&shared.authority), bounds) };
         let reloader = Reloader::start(sources, Arc::clone(&shared.live), shared.audit.clone(), shared.metrics.clone())?;
         let reloader = Arc::new(reloader);
+        watching(&settings, &shared).context("nothing can look for abnormal reuse")?;
         let adopted = Arc::new(AtomicBool::new(false));
         let adopting = tokio::spawn(adopt(Arc::clone(&shared), reloader.progress(), Arc::clone(&adopted)));
         let tasks = Tasks::new(Arc::clone(&shared), opened.tcp().first().copied());

@@ -9,6 +9,7 @@ use keygress_policy::document::Narrow;
 use serde::Deserialize;
 
 use super::Invalid;
+use super::detect::DetectFile;
 use crate::sandbox::Mode;
 
 /// What stands in `proxy.yaml`. Paths in it are relative to its own folder.
@@ -35,6 +36,10 @@ pub(super) struct ProxyFile {
     pub(super) audit_rotate: Rotate,
     /// What outlives the process.
     pub(super) state: Option<State>,
+    /// How abnormal reuse is looked for.
+    pub(super) detect: DetectFile,
+    /// Look for none.
+    pub(super) unsafe_no_detect: bool,
     /// Health, metrics and control.
     pub(super) admin: Admin,
     /// Certificates that upstreams may have.

@@ -9,6 +9,7 @@ use keygress_policy::destination::Host;
 
 use super::audit::AuditFlags;
 use super::broker::{MutualFlags, brokers};
+use super::detect::DetectFlags;
 use super::file::ProxyFile;
 use super::{DRAIN_GRACE, Invalid, Kubernetes, Settings};
 use crate::admission::DELAY_MAX;
@@ -56,6 +57,8 @@ pub struct Flags {
     /// The file whose 32 bytes or more encrypt what revokes a lease. Default: the systemd credential `keygress-state-key`.
     #[arg(long, value_name = "FILE", env = "KEYGRESS_STATE_KEY")]
     state_key: Option<PathBuf>,
+    #[command(flatten)]
+    detect: DetectFlags,
     /// Serve health, metrics and control on this Unix socket.
     #[arg(long, value_name = "PATH", env = "KEYGRESS_ADMIN_SOCKET")]
     admin_socket: Option<PathBuf>,
@@ -159,6 +162,7 @@ impl Flags {
             audit_key: recording.key,
             audit_rotation: recording.rotation,
             state: state(self.state, self.state_key, file.state)?,
+            detect: self.detect.over(file.detect, file.unsafe_no_detect)?,
             admin_socket: self.admin_socket.or(file.admin.socket),
             metrics: self.metrics.or(file.admin.metrics),
             upstream_ca: first_given(self.upstream_ca, file.upstream_ca),

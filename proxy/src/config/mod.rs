@@ -11,6 +11,7 @@ use keygress_policy::destination::Host;
 
 use crate::admission::DELAY_MAX;
 use crate::audit::{Also, Rotation, Sink};
+use crate::detect::SETTLE;
 use crate::sandbox::Mode;
 use crate::state::Place;
 
@@ -19,6 +20,9 @@ mod flags;
 
 /// How the audit is kept.
 mod audit;
+
+/// How abnormal reuse is looked for.
+mod detect;
 
 /// `proxy.yaml`.
 mod file;
@@ -70,6 +74,8 @@ pub struct Settings {
     pub audit_rotation: Rotation,
     /// Where what outlives the process is kept: leases, and what was stopped by hand.
     pub state: Option<Place>,
+    /// How abnormal reuse is looked for; `None` where it is not.
+    pub detect: Option<Detect>,
     /// Where health, metrics and control are served, mode 0600.
     pub admin_socket: Option<PathBuf>,
     /// Where health and metrics are served over TCP, read only.
@@ -98,6 +104,19 @@ pub struct Settings {
     pub overload_delay: Duration,
     /// Names that are not asked of DNS: `demo` and tests. The guard holds for them as for any other.
     pub pins: HashMap<Host, IpAddr>,
+}
+
+/// How abnormal reuse is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detect {
+    /// How long it takes until it is settled what is usual of a credential.
+    pub settle: Duration,
+}
+
+impl Default for Detect {
+    fn default() -> Self {
+        Self { settle: SETTLE }
+    }
 }
 
 /// How the pod proves itself.
@@ -132,6 +151,7 @@ impl Default for Settings {
             audit_key: None,
             audit_rotation: Rotation::default(),
             state: None,
+            detect: Some(Detect::default()),
             admin_socket: None,
             metrics: None,
             upstream_ca: Vec::new(),

@@ -14,6 +14,7 @@ use super::lease::{REVOCATION_TIME, end_all};
 use super::slot::WAIT_MAX;
 use super::{Ended, Holder, Slot, Tools};
 use crate::audit::{Audit, Event};
+use crate::known;
 use crate::metrics::Metrics;
 use crate::state::Ledger;
 use crate::{Credential, Policy};
@@ -35,12 +36,21 @@ pub struct Credentials {
     table: Arc<Mutex<Table>>,
 }
 
-/// What of the credentials outlives the process.
+/// What of the credentials is known elsewhere: to a later process, to who reads the audit, to who looks at requests.
 pub struct Kept {
     /// Where leases are kept, where they are.
     pub ledger: Option<Ledger>,
     /// The names of secrets.
     pub fingerprints: Fingerprints,
+    /// What is recognised where an application sends it; of this process alone.
+    pub known: Arc<known::Known>,
+}
+
+impl Default for Kept {
+    /// Nothing: no value is recognised by another process.
+    fn default() -> Self {
+        Self { ledger: None, fingerprints: Fingerprints::fresh(), known: Arc::default() }
+    }
 }
 
 /// What every slot shares.
@@ -52,6 +62,7 @@ pub(super) struct Core {
     pub(super) metrics: Metrics,
     pub(super) tools: Tools,
     pub(super) fingerprints: Fingerprints,
+    pub(super) known: Arc<known::Known>,
     /// Turns for revoking.
     pub(super) revocations: Semaphore,
     /// Revocations that nobody waits for yet; the end of the process does.
@@ -122,13 +133,13 @@ impl Credentials {
     /// Starts empty. Refreshes run on `runtime`, which needs its timers and I/O; `roots` verify the issuers that providers call.
     #[must_use]
     pub fn new(runtime: Handle, audit: Audit, metrics: Metrics, roots: Arc<rustls::RootCertStore>) -> Self {
-        Self::with(runtime, (audit, Kept { ledger: None, fingerprints: Fingerprints::fresh() }), metrics, Tools::new(roots))
+        Self::with(runtime, (audit, Kept::default()), metrics, Tools::new(roots))
     }
 
     /// The same, with these tools for the providers, and with what outlives the process.
     #[must_use]
     pub fn with(runtime: Handle, (audit, kept): (Audit, Kept), metrics: Metrics, tools: Tools) -> Self {
-        let Kept { ledger, fingerprints } = kept;
+        let Kept { ledger, fingerprints, known } = kept;
         let core = Core {
             runtime,
             audit,
@@ -136,6 +147,7 @@ impl Credentials {
             metrics,
             tools,
             fingerprints,
+            known,
             revocations: Semaphore::new(REVOCATIONS_MAX),
             background: Mutex::default(),
         };

@@ -15,6 +15,7 @@ use super::{Fetched, Holder, Ready, identity};
 use crate::Credential;
 use crate::audit::Kind;
 use crate::client_auth::ClientAuth;
+use crate::known::Thing;
 use crate::needles::Needles;
 
 /// What a fetch brought.
@@ -80,6 +81,10 @@ pub(super) async fn mint(
         Ok((rendered, certified)) => {
             let expires = schedule.map(|schedule| schedule.usable_until.into_std());
             let needles = Needles::compile(rendered.needles());
+            for secret in rendered.needles() {
+                let (credential, lease) = (credential.name.shared(), Arc::clone(&lease.id));
+                core.known.add(secret, Thing::Value { credential, lease, fingerprint: Arc::clone(&fingerprint) });
+            }
             let client_auth = certified.map(|key| Arc::new(ClientAuth::new(Arc::clone(&lease.id), key)));
             let ready = Arc::new(Ready { rendered, client_auth, needles, fingerprint, lease: Arc::clone(&lease.id), expires });
             Ok(Minted::Fresh { ready, lease, schedule })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use keygress_policy::compile::Lineage;
 use keygress_policy::destination::Host;
 use keygress_policy::material::Secret;
-use keygress_policy::workload::{Holder, Workloads};
+use keygress_policy::workload::{Holder, Process, Workloads};
 use keygress_policy::{Rule, Source as _};
 
 use crate::Credential;
@@ -17,6 +17,7 @@ use crate::audit::Audit;
 use crate::caller::{Callers, Proven, RunningTask};
 use crate::credentials::{Credentials, Slot};
 use crate::forward::{Connector, Key, Pool, Shelf, Target, Via};
+use crate::known::Known;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
@@ -41,6 +42,8 @@ pub struct Shared {
     pub stops: Stops,
     /// Where what outlives the process is kept.
     pub ledger: Option<Ledger>,
+    /// What is recognised where an application sends it.
+    pub known: Arc<Known>,
     /// Rate counters.
     pub limits: Limits,
     /// The audit.
@@ -116,6 +119,8 @@ pub struct Sight {
     pub workload: Option<Arc<str>>,
     /// The id of its process, where it is known.
     pub pid: Option<u32>,
+    /// What its process is, by the most telling of what is proven.
+    pub process: Option<Arc<str>>,
     lineage: Option<Lineage>,
     /// Its identity: what is held for it is used for nobody else.
     pub holder: Holder,
@@ -229,6 +234,7 @@ impl Line {
             names,
             workload,
             pid: caller.process.as_ref().and_then(|process| process.pid),
+            process: caller.process.as_ref().map(named),
             lineage,
             holder,
             slots: RefCell::default(),
@@ -303,6 +309,15 @@ impl Sight {
     pub(super) fn still_runs(&self) -> Result<(), Refusal> {
         runs(self.task.as_ref())
     }
+}
+
+fn named(process: &Process) -> Arc<str> {
+    let Process { uid, user, unit, container, executable, .. } = process;
+    let unit = unit.as_ref().map(|unit| format!("unit {unit}"));
+    let container = || container.as_ref().map(|id| format!("container {id}"));
+    let executable = || executable.as_ref().map(|path| format!("executable {path}"));
+    let user = || user.as_ref().map_or_else(|| format!("uid {uid}"), |user| format!("user {user}"));
+    unit.or_else(container).or_else(executable).unwrap_or_else(user).into()
 }
 
 fn runs(task: Option<&Arc<RunningTask>>) -> Result<(), Refusal> {

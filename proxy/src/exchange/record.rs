@@ -62,6 +62,7 @@ impl<'l> Record<'l> {
         self.event.method = Some(asked.head.method.clone());
         self.event.destination = Some(Destination { scheme: asked.scheme, host: asked.host.clone(), port: asked.port });
         self.event.path = asked.head.uri.path_and_query().cloned();
+        self.event.shown = self.line.shared().known.shown(&asked.head);
         if self.line.way == Way::Mutual {
             self.event.trace = asked.head.extensions.get().map(|Trace(trace)| Arc::clone(trace));
         }
@@ -80,6 +81,7 @@ impl<'l> Record<'l> {
     pub(super) fn caller(&mut self, sight: &Sight) {
         self.event.workload = sight.workload.clone();
         self.event.pid = sight.pid;
+        self.event.process.clone_from(&sight.process);
         self.event.task = sight.task_id().map(Into::into);
     }
 
@@ -148,6 +150,9 @@ impl<'l> Record<'l> {
         let outcome = if refusal.code.status().is_server_error() { Outcome::Failed } else { Outcome::Denied };
         if self.event.rule.is_none() {
             self.event.rule = refusal.rule.as_deref().map(Into::into);
+        }
+        if self.event.task.is_none() {
+            self.event.task.clone_from(&refusal.task);
         }
         self.event.kind = if self.sent { Kind::Used } else { Kind::Denied };
         self.event.code = Some(refusal.code.as_str());

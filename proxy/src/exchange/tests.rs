@@ -32,6 +32,7 @@ fn worker(policy: &str) -> (Rc<Worker>, Receiver<String>) {
         credentials: Credentials::new(tokio::runtime::Handle::current(), audit.clone(), metrics.clone(), Arc::clone(&roots)),
         stops: Stops::default(),
         ledger: None,
+        known: Arc::default(),
         limits: Limits::default(),
         connector: Connector::new(roots, HashMap::new()),
         audit,

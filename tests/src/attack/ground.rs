@@ -164,8 +164,9 @@ impl<U: Upstream> Ground<U> {
         }
         ensure!(wrong.is_empty(), "{} of these came to something else:\n{}", wrong.len(), wrong.join("\n"));
         let records = self.left()?;
-        // What an attacker breaks off is on record too, but is no refusal.
-        let mut denied: Vec<String> = records.iter().filter_map(told).filter(|told| !told.ends_with(" broken_off")).collect();
+        // What an attacker breaks off is on record too, but is no refusal; nor is the alert that somebody probes.
+        let denials = records.iter().filter(|record| record.get("activity").and_then(Value::as_str) != Some("alert"));
+        let mut denied: Vec<String> = denials.filter_map(told).filter(|told| !told.ends_with(" broken_off")).collect();
         // Equal as heaps: what is left of either says what is missing, or too much.
         recorded.retain(|told| denied.iter().position(|other| other == told).map(|at| denied.swap_remove(at)).is_none());
         ensure!(denied.is_empty() && recorded.is_empty(), "on record is {denied:?} too much, and {recorded:?} is missing");

@@ -121,6 +121,9 @@ mod lints;
 /// Controls, and what was seen of them.
 mod report;
 
+/// Abnormal reuse.
+mod alerts;
+
 /// What is on record before it happens.
 mod strict;
 
