@@ -48,6 +48,9 @@ pub mod worker;
 /// TCP: how the process dials, and a stream that writes small pieces in one go.
 pub mod stream;
 
+/// How many descriptors are left.
+pub mod descriptors;
+
 /// What SDKs are given that ask for their own credentials.
 pub mod stand_ins;
 

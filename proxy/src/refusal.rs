@@ -96,7 +96,7 @@ codes! {
     /// The broker of the rule cannot be used.
     BrokerUnavailable = "broker_unavailable", BAD_GATEWAY, "The broker cannot be used", "Look at the broker, and at the certificates on both sides; nothing was sent by another way.";
     /// No more connections.
-    Full = "full", SERVICE_UNAVAILABLE, "Too many connections", "Close connections that are not used, and try again.";
+    Full = "full", SERVICE_UNAVAILABLE, "Too many connections", "Close connections that are not used, or raise the limit of open files; then try again.";
     /// This worker has more to do than it can.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "keygress has more to do than it can", "Slow down; try again later.";
     /// No rule names the destination.

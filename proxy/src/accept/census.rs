@@ -2,7 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::os::fd::AsFd;
 use std::rc::Rc;
+
+use crate::descriptors;
 
 /// How many connections one worker holds at once.
 const ALL_MAX: usize = 16_384;
@@ -49,8 +52,12 @@ impl Census {
         Self { all_max, caller_max, all: Cell::new(0), refused: Cell::new(0), by_caller: RefCell::default() }
     }
 
-    /// A place for a connection of this user id; `None` where there is none left for it.
-    pub(super) fn enter(self: &Rc<Self>, caller: Option<u32>) -> Option<Place> {
+    /// A place for this connection of this user id; `None` where there is none left for it, or no descriptor beyond the reserve.
+    pub(super) fn enter(self: &Rc<Self>, stream: &impl AsFd, caller: Option<u32>) -> Option<Place> {
+        if descriptors::left_after(stream) < descriptors::RESERVE { None } else { self.enter_as(caller) }
+    }
+
+    fn enter_as(self: &Rc<Self>, caller: Option<u32>) -> Option<Place> {
         let mut by_caller = self.by_caller.borrow_mut();
         let held = by_caller.get(&caller).copied().unwrap_or(0);
         if self.all.get() >= self.all_max || held >= self.caller_max {
@@ -62,7 +69,11 @@ impl Census {
     }
 
     /// A place for a connection that is only told that there is none; `None` where too many are being told.
-    pub(super) fn refuse(self: &Rc<Self>) -> Option<Place> {
+    pub(super) fn refuse(self: &Rc<Self>, stream: &impl AsFd) -> Option<Place> {
+        if descriptors::left_after(stream) < descriptors::RESERVE_TO_TELL { None } else { self.refuse_one() }
+    }
+
+    fn refuse_one(self: &Rc<Self>) -> Option<Place> {
         let refused = self.refused.get();
         (refused < REFUSED_MAX).then(|| {
             self.refused.set(refused + 1);
@@ -97,17 +108,17 @@ mod tests {
     #[test]
     fn one_caller_leaves_places_to_the_others() {
         let census = Rc::new(Census::with_places(3, 2));
-        let (one, two) = (census.enter(Some(1)).unwrap(), census.enter(Some(1)).unwrap());
-        assert!(census.enter(Some(1)).is_none(), "its share is used up");
-        let other = census.enter(Some(2)).unwrap();
-        assert!(census.enter(None).is_none(), "all places are taken");
-        let told: Vec<_> = (0..REFUSED_MAX).map(|_| census.refuse().unwrap()).collect();
-        assert!(census.refuse().is_none(), "a flood is closed without a word");
+        let (one, two) = (census.enter_as(Some(1)).unwrap(), census.enter_as(Some(1)).unwrap());
+        assert!(census.enter_as(Some(1)).is_none(), "its share is used up");
+        let other = census.enter_as(Some(2)).unwrap();
+        assert!(census.enter_as(None).is_none(), "all places are taken");
+        let told: Vec<_> = (0..REFUSED_MAX).map(|_| census.refuse_one().unwrap()).collect();
+        assert!(census.refuse_one().is_none(), "a flood is closed without a word");
         drop(told);
-        assert!(census.refuse().is_some());
+        assert!(census.refuse_one().is_some());
         drop((one, other));
         assert_eq!(census.count(), 1);
-        assert!(census.enter(Some(1)).is_some());
+        assert!(census.enter_as(Some(1)).is_some());
         drop(two);
         assert_eq!(census.count(), 0);
         assert!(census.by_caller.borrow().is_empty());

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -203,15 +204,15 @@ impl Entrance {
     /// Proves whose connection it is, and gives it a place. One that is refused is still told so, as an answer to its request.
     ///
     /// `None` where there are too many of those too: it is closed, counted and on record.
-    fn admit(&self, peer: &Peer<'_>, way: Way) -> Option<Admitted> {
+    fn admit(&self, stream: &impl AsFd, peer: &Peer<'_>, way: Way) -> Option<Admitted> {
         let proven = self.worker.shared.callers.connection(peer, self.task.as_deref());
         let (proven, shut) = match proven {
             Ok(proven) => (proven, None),
             Err(unproven) => (Proven::default(), Some(Shut::Unproven(unproven))),
         };
-        let (place, shut) = match self.census.enter(proven.caller.process.as_ref().map(|process| process.uid)) {
+        let (place, shut) = match self.census.enter(stream, proven.caller.process.as_ref().map(|process| process.uid)) {
             Some(place) => (place, shut),
-            None => match self.census.refuse() {
+            None => match self.census.refuse(stream) {
                 Some(place) => (place, Some(Shut::Full)),
                 None => {
                     let why = "so many callers are being told that there is no place that this one is not";
@@ -242,7 +243,7 @@ async fn accept_tcp(entrance: Rc<Entrance>, listener: TcpListener, kind: Kind) {
                     let Ok(local) = stream.local_addr() else { continue };
                     match kind {
                         Kind::Plain => {
-                            if let Some(admitted) = entrance.admit(&Peer::Tcp { peer, local }, Way::Forward) {
+                            if let Some(admitted) = entrance.admit(&stream, &Peer::Tcp { peer, local }, Way::Forward) {
                                 spawn(entrance.clone(), admitted, Tcp(stream));
                             }
                         }
@@ -264,7 +265,7 @@ async fn accept_unix(entrance: Rc<Entrance>, listener: UnixListener) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    if let Some(admitted) = entrance.admit(&Peer::Unix(&stream), Way::Forward) {
+                    if let Some(admitted) = entrance.admit(&stream, &Peer::Unix(&stream), Way::Forward) {
                         spawn(entrance.clone(), admitted, stream);
                     }
                     entrance.pace().await;
@@ -293,7 +294,7 @@ fn take_captured(
 ) {
     let original = listener.and_then(|listener| transparent::original(&stream, capture, listener));
     let known = original.map_or(Peer::Tcp { peer, local }, |original| Peer::Captured { peer, original });
-    let Some(Admitted { line, mut door }) = entrance.admit(&known, Way::Transparent) else { return };
+    let Some(Admitted { line, mut door }) = entrance.admit(&stream, &known, Way::Transparent) else { return };
     let original = original.unwrap_or_else(|| {
         door.shut = Some(Shut::Direct);
         local

@@ -39,9 +39,9 @@ const STREAMS_MAX: u32 = 1000;
 pub(super) fn take(entrance: &Rc<Entrance>, stream: TcpStream) {
     let Some(peers) = entrance.peers.clone() else { return };
     let (worker, closes) = (entrance.worker.clone(), entrance.closes.clone());
-    let (place, shut) = match entrance.census.enter(None) {
+    let (place, shut) = match entrance.census.enter(&stream, None) {
         Some(place) => (place, None),
-        None => match entrance.census.refuse() {
+        None => match entrance.census.refuse(&stream) {
             Some(place) => (place, Some(Shut::Full)),
             None => {
                 let line = Line::new(worker, Way::Mutual, Proven::default());

@@ -37,6 +37,7 @@ use crate::caller::kubernetes::Verifier;
 use crate::caller::{Callers, Proofs};
 use crate::config::{self, Flags, Kubernetes, Settings};
 use crate::credentials::{Credentials, Ended, Fingerprints, Kept, Tools, may_end};
+use crate::descriptors;
 use crate::exchange::Shared;
 use crate::forward::Connector;
 use crate::forward::broker::{Broker, Brokers};
@@ -75,6 +76,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt().compact().with_target(false).with_ansi(colours).with_writer(io::stderr).init();
     sandbox::undumpable();
+    descriptors::raise();
     let unix = settings.unix.clone();
     // Before there is a second thread: what is given up here is given up by all.
     let prepared = Prepared::with(settings, Inherited::take()?)?.trusted()?.confined()?;

@@ -19,6 +19,7 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::connect::Target;
 use super::guard::{self, Bad};
+use crate::descriptors;
 use crate::refusal::{Code, Refusal};
 use crate::stream;
 
@@ -106,6 +107,9 @@ impl Checked {
         }
         for address in addresses.iter().take(ADDRESSES_MAX) {
             if let Ok(stream) = stream::dial(*address).await {
+                if descriptors::left_after(&stream) < descriptors::RESERVE {
+                    return Err(Refusal::new(Code::Full, "this process has no descriptor left for a connection to the destination"));
+                }
                 // Without it small requests wait for the delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);

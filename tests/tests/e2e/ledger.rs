@@ -15,8 +15,12 @@ use keygress_tests::tools;
 
 /// The proxy as a process of its own, and where it listens.
 pub(crate) fn serve(site: &Site) -> (Process, String) {
+    serve_by(bare(binary().unwrap()), site)
+}
+
+/// The same, begun by a command that this is the beginning of.
+pub(crate) fn serve_by(mut command: Command, site: &Site) -> (Process, String) {
     let path = |name: &str| site.folder().join(name);
-    let mut command = bare(binary().unwrap());
     command.args(["serve", "--listen", "127.0.0.1:0", "--unsafe-same-uid", "--unsafe-writable-files", "--workers", "1", "--policy"]);
     command.arg(path("policy.yaml")).arg("--upstream-ca").arg(site.upstream_ca());
     for (flag, name) in [

@@ -1,9 +1,10 @@
 //! More than a worker can do: what is refused is refused early, says so, and is counted to the last one.
 
-use std::time::Duration;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
-use keygress_tests::client::Kept;
-use keygress_tests::proxy::Proxy;
+use keygress_tests::client::{Kept, bare};
+use keygress_tests::proxy::{Proxy, binary};
 use keygress_tests::servers::echo::Echo;
 use keygress_tests::site::{Site, canary};
 
@@ -76,4 +77,38 @@ fn where_nothing_is_to_be_refused_nothing_is() {
     });
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     assert_eq!(echo.seen().len(), 1600);
+}
+
+/// 256 descriptors for the process: who is connected is served, who comes then is told, the operator is answered, and places come back.
+#[test]
+fn descriptors_run_out_for_callers_before_they_do_for_keygress() {
+    let site = Site::new().unwrap();
+    let echo = Echo::start(&site, "localhost").unwrap();
+    site.write_secret("state-key", "0123456789abcdef0123456789abcdef").unwrap();
+    let text = policy(&site, &canary().unwrap(), &rule(echo.port)).replace("echo.test", "localhost");
+    site.write("policy.yaml", &text.replace("127.0.0.0/8", "127.0.0.0/8, \"::1/128\"")).unwrap();
+    let mut limited = bare("sh");
+    limited.args(["-c", "ulimit -n 256 && exec \"$0\" \"$@\""]).arg(binary().unwrap());
+    let (_process, address) = crate::ledger::serve_by(limited, &site);
+    let address: SocketAddr = address.parse().unwrap();
+
+    let kept = Kept::open(address, "localhost");
+    assert_eq!(kept.get("/hello"), 200);
+    let idle: Vec<_> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let refused = Kept::open(address, "localhost").get("/hello");
+    assert!([0, 503].contains(&refused), "{refused}");
+    assert_eq!(kept.get("/hello"), 200, "who was there is served");
+    let mut asking = bare(binary().unwrap());
+    let asked = asking.args(["task", "list", "--admin-socket"]).arg(site.folder().join("admin.sock")).output().unwrap();
+    assert!(asked.status.success(), "{asked:?}");
+    let records = || std::fs::read_to_string(site.folder().join("audit.jsonl")).unwrap();
+    let begun = Instant::now();
+    while !records().contains("\"code\":\"full\"") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", records());
+    }
+
+    drop(idle);
+    while Kept::open(address, "localhost").get("/hello") != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no place came back");
+    }
 }

@@ -2,9 +2,13 @@ use std::fmt;
 
 use serde::de::{Error, Expected, Unexpected};
 
-/// What goes wrong on our side, in serde's own kinds, so that the library words it as it always does.
+/// What goes wrong on our side. One word long: every field of every type that is read has a way out for it.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) struct Fault(Box<Kind>);
+
+/// Serde's own kinds, so that the library words it as it always does.
+#[derive(Debug)]
+enum Kind {
     /// The library's own error: it waits in the frame below that met it.
     Below,
     Custom(String),
@@ -40,24 +44,30 @@ pub(super) enum Seen {
 }
 
 impl Fault {
+    /// The library's own error waits in the frame below that met it.
+    pub(super) fn below() -> Self {
+        Kind::Below.into()
+    }
+
     /// A value of either side is read once.
+    #[cold]
     pub(super) fn used_twice() -> Self {
-        Self::Custom("read twice".to_owned())
+        Kind::Custom("read twice".to_owned()).into()
     }
 
     /// The same in the words of another error type.
     pub(super) fn into_error<E: Error>(self) -> E {
-        match self {
+        match *self.0 {
             // Its frame takes the library's error out before it asks.
-            Self::Below => E::custom("the value cannot be read"),
-            Self::Custom(message) => E::custom(message),
-            Self::InvalidType(seen, expected) => E::invalid_type(seen.as_unexpected(), &expected.as_str()),
-            Self::InvalidValue(seen, expected) => E::invalid_value(seen.as_unexpected(), &expected.as_str()),
-            Self::InvalidLength(length, expected) => E::invalid_length(length, &expected.as_str()),
-            Self::UnknownVariant(name, expected) => E::unknown_variant(&name, expected),
-            Self::UnknownField(name, expected) => E::unknown_field(&name, expected),
-            Self::MissingField(name) => E::missing_field(name),
-            Self::DuplicateField(name) => E::duplicate_field(name),
+            Kind::Below => E::custom("the value cannot be read"),
+            Kind::Custom(message) => E::custom(message),
+            Kind::InvalidType(seen, expected) => E::invalid_type(seen.as_unexpected(), &expected.as_str()),
+            Kind::InvalidValue(seen, expected) => E::invalid_value(seen.as_unexpected(), &expected.as_str()),
+            Kind::InvalidLength(length, expected) => E::invalid_length(length, &expected.as_str()),
+            Kind::UnknownVariant(name, expected) => E::unknown_variant(&name, expected),
+            Kind::UnknownField(name, expected) => E::unknown_field(&name, expected),
+            Kind::MissingField(name) => E::missing_field(name),
+            Kind::DuplicateField(name) => E::duplicate_field(name),
         }
     }
 
@@ -125,36 +135,59 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+impl From<Kind> for Fault {
+    #[cold]
+    fn from(kind: Kind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
 impl Error for Fault {
+    #[cold]
+    #[inline(never)]
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::Custom(message.to_string())
+        Kind::Custom(message.to_string()).into()
     }
 
+    #[cold]
+    #[inline(never)]
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::InvalidType(Seen::of(unexpected), expected.to_string())
+        Kind::InvalidType(Seen::of(unexpected), expected.to_string()).into()
     }
 
+    #[cold]
+    #[inline(never)]
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::InvalidValue(Seen::of(unexpected), expected.to_string())
+        Kind::InvalidValue(Seen::of(unexpected), expected.to_string()).into()
     }
 
+    #[cold]
+    #[inline(never)]
     fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
-        Self::InvalidLength(length, expected.to_string())
+        Kind::InvalidLength(length, expected.to_string()).into()
     }
 
+    #[cold]
+    #[inline(never)]
     fn unknown_variant(name: &str, expected: &'static [&'static str]) -> Self {
-        Self::UnknownVariant(name.to_owned(), expected)
+        Kind::UnknownVariant(name.to_owned(), expected).into()
     }
 
+    #[cold]
+    #[inline(never)]
     fn unknown_field(name: &str, expected: &'static [&'static str]) -> Self {
-        Self::UnknownField(name.to_owned(), expected)
+        Kind::UnknownField(name.to_owned(), expected).into()
     }
 
+    #[cold]
+    #[inline(never)]
     fn missing_field(name: &'static str) -> Self {
-        Self::MissingField(name)
+        Kind::MissingField(name).into()
     }
 
+    #[cold]
+    #[inline(never)]
     fn duplicate_field(name: &'static str) -> Self {
-        Self::DuplicateField(name)
+        Kind::DuplicateField(name).into()
     }
 }

@@ -24,7 +24,7 @@ impl<T, E> Frame<T, E> {
     fn keep<R>(&mut self, result: Result<R, E>) -> Result<R, Fault> {
         result.map_err(|error| {
             self.error = Some(error);
-            Fault::Below
+            Fault::below()
         })
     }
 }

@@ -62,6 +62,8 @@ impl<'de, V: Visitor<'de>> Target<'de> for Waiting<V, V::Value> {
 struct Door<'d, T: ?Sized>(&'d mut T);
 
 impl<'de> Door<'_, dyn Source<'de> + '_> {
+    // Once for each kind of value, and not again at each field of that kind.
+    #[inline(never)]
     fn ask<V: Visitor<'de>>(self, ask: Ask, visitor: V) -> Result<V::Value, Fault> {
         let mut target = Waiting::new(visitor);
         self.0.ask(ask, &mut target)?;
@@ -145,6 +147,7 @@ impl<'de> Deserializer<'de> for Door<'_, dyn Source<'de> + '_> {
 impl<'de> SeqAccess<'de> for Door<'_, dyn Items<'de> + '_> {
     type Error = Fault;
 
+    #[inline(never)]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
         let mut waiting = Waiting::new(seed);
         if self.0.next(&mut waiting)? { waiting.value().map(Some) } else { Ok(None) }
@@ -154,11 +157,13 @@ impl<'de> SeqAccess<'de> for Door<'_, dyn Items<'de> + '_> {
 impl<'de> MapAccess<'de> for Door<'_, dyn Pairs<'de> + '_> {
     type Error = Fault;
 
+    #[inline(never)]
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
         let mut waiting = Waiting::new(seed);
         if self.0.next_key(&mut waiting)? { waiting.value().map(Some) } else { Ok(None) }
     }
 
+    #[inline(never)]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         let mut waiting = Waiting::new(seed);
         self.0.next_value(&mut waiting)?;
