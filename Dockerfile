@@ -9,6 +9,12 @@ COPY . .
 RUN cargo build --locked --release --package keygress \
     && cp target/release/keygress /keygress
 
+# `docker build --target net --tag keygress-net .`: the init container that makes capture rules, which `nft` does.
+FROM docker.io/library/alpine:3.22 AS net
+RUN apk add --no-cache nftables
+COPY --from=build --chmod=0555 /keygress /usr/bin/keygress
+ENTRYPOINT ["/usr/bin/keygress"]
+
 FROM scratch
 # Root certificates for upstreams; without them the built-in ones are used.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

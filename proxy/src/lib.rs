@@ -96,6 +96,15 @@ pub mod inventory;
 /// Keys that lie about: what keygress would take the place of.
 pub mod scan;
 
+/// How the runtimes of applications find keygress, and trust it.
+pub mod runtimes;
+
+/// A pod of Kubernetes, and keygress beside its containers.
+pub mod sidecar;
+
+/// The admission webhook that adds it.
+pub mod webhook;
+
 /// One file per subcommand.
 pub mod cli;
 

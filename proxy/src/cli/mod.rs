@@ -61,6 +61,12 @@ pub mod report;
 /// `keygress scan`: keys that are not yet behind the proxy.
 pub mod scan;
 
+/// `keygress inject`: a sidecar beside the containers of a manifest.
+pub mod inject;
+
+/// `keygress inject-webhook`: the same for every pod that asks for it, as the cluster creates it.
+pub mod inject_webhook;
+
 /// Tables for people, and CSV.
 mod table;
 
@@ -104,6 +110,10 @@ enum Command {
     Run(run::Args),
     /// Make nftables rules that bring connections to a transparent listener.
     Net(net::Args),
+    /// Add keygress to the pods of Kubernetes manifests that ask for it: sidecar, capture, CA, placeholders.
+    Inject(inject::Args),
+    /// The same as an admission webhook, for pods that the cluster creates.
+    InjectWebhook(inject_webhook::Args),
     /// Check a policy: every problem, each with its place and remedy.
     Check(check::Args),
     /// Run the policy's own tests.
@@ -161,6 +171,8 @@ pub fn run() -> ExitCode {
         Command::Health(args) => health::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Net(args) => net::run(&args),
+        Command::Inject(args) => inject::run(&args),
+        Command::InjectWebhook(args) => inject_webhook::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Diff(args) => diff::run(&args),

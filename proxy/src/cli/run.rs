@@ -9,9 +9,6 @@ mod environment;
 /// Variables by which SDKs find stand-ins.
 mod comfort;
 
-/// What Java needs in place of PEM files and proxy variables.
-mod java;
-
 /// The command in namespaces of its own.
 mod confined;
 
@@ -47,7 +44,6 @@ use crate::credentials::Ended;
 use crate::state::Place;
 use bundle::Bundle;
 use confined::{Mode, Ready};
-pub(super) use environment::PROXY;
 use environment::{Environment, Given};
 use signals::{Passing, Signals};
 use summary::Tally;

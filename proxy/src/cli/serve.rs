@@ -46,6 +46,7 @@ use crate::known::Known;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reload::{self, Live, Progress, Reloader, Sources};
+use crate::runtimes::{Files, write_whole};
 use crate::sandbox::{self, State};
 use crate::state::{Found, Key, Ledger, Place, Stopped};
 use crate::stops::Stops;
@@ -301,17 +302,13 @@ fn authority(settings: &Settings, policy: &Policy) -> anyhow::Result<Authority> 
     let authority = Authority::new(&permit)?;
     ceiling_of(&authority, policy).map_err(|why| anyhow!(why))?;
     if let Some(path) = &settings.ca_file {
-        write_whole(path, authority.pem()).with_context(|| format!("cannot write `{}`", path.display()))?;
+        write_whole(path, authority.pem().as_bytes()).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    if let Some(folder) = &settings.ca_folder {
+        let written = Files::of(folder).write(authority.pem(), &settings.upstream_ca);
+        written.with_context(|| format!("cannot write what callers trust to `{}`", folder.display()))?;
     }
     Ok(authority)
-}
-
-/// Replaces a file at once: nobody reads half of it.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, path)
 }
 
 /// The last word on a policy that compiles: what the CA may sign, and what the process has left itself.

@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use super::check::{Format, counted};
 use super::control::Socket;
 use super::leases::aligned;
-use super::run::{PROXY, label};
+use super::run::label;
+use crate::runtimes::PROXY;
 
 /// Arguments of `keygress task`.
 #[derive(Debug, clap::Args)]

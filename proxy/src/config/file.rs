@@ -152,6 +152,8 @@ pub(super) struct Ca {
     pub(super) permit: Vec<String>,
     /// Where its certificate is written.
     pub(super) file: Option<PathBuf>,
+    /// The folder of what callers trust.
+    pub(super) folder: Option<PathBuf>,
 }
 
 /// `kubernetes:`.
@@ -180,7 +182,7 @@ impl ProxyFile {
 
     fn resolve(&mut self, folder: &Path) {
         let lists = [&mut self.policy, &mut self.listen.unix, &mut self.upstream_ca];
-        let single = [&mut self.admin.socket, &mut self.ca.file, &mut self.audit_key];
+        let single = [&mut self.admin.socket, &mut self.ca.file, &mut self.ca.folder, &mut self.audit_key];
         let audit = self.audit.iter_mut().filter(|audit| *audit != Path::new("stdout"));
         let state = self.state.iter_mut().flat_map(|state| std::iter::once(&mut state.folder).chain(&mut state.key));
         let kubernetes = self.kubernetes.iter_mut().flat_map(|kubernetes| [&mut kubernetes.token, &mut kubernetes.jwks]);

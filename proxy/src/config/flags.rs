@@ -75,6 +75,9 @@ pub struct Flags {
     /// Write the certificate of the local CA to this file, for callers to trust.
     #[arg(long, value_name = "FILE", env = "KEYGRESS_CA_FILE")]
     ca_file: Option<PathBuf>,
+    /// Write into this folder what callers trust: `ca.pem`, the local CA; `bundle.pem`, with the system's roots; `trust.jks`, the same for Java.
+    #[arg(long, value_name = "FOLDER", env = "KEYGRESS_CA_FOLDER")]
+    ca_folder: Option<PathBuf>,
     /// Refuse requests that present no task token.
     #[arg(long, env = "KEYGRESS_REQUIRE_TASK")]
     require_task: bool,
@@ -168,6 +171,7 @@ impl Flags {
             upstream_ca: first_given(self.upstream_ca, file.upstream_ca),
             ca_permit: permit.iter().map(|host| host_pattern(host)).collect::<Result<_, _>>()?,
             ca_file: self.ca_file.or(file.ca.file),
+            ca_folder: self.ca_folder.or(file.ca.folder),
             require_task: self.require_task || file.require_task,
             unsafe_same_uid: self.unsafe_same_uid || file.unsafe_same_uid,
             unsafe_listen,

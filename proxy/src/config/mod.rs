@@ -86,6 +86,8 @@ pub struct Settings {
     pub ca_permit: Vec<HostPattern>,
     /// Where the certificate of the local CA is written for callers.
     pub ca_file: Option<PathBuf>,
+    /// The folder in which callers find what they are to trust, for every runtime.
+    pub ca_folder: Option<PathBuf>,
     /// Refuse requests that present no task token.
     pub require_task: bool,
     /// Accept callers that run under the UID of keygress: they can read its memory.
@@ -157,6 +159,7 @@ impl Default for Settings {
             upstream_ca: Vec::new(),
             ca_permit: Vec::new(),
             ca_file: None,
+            ca_folder: None,
             require_task: false,
             unsafe_same_uid: false,
             unsafe_listen: false,

@@ -106,6 +106,9 @@ mod readme;
 /// The units of the examples.
 mod units;
 
+/// Pods of Kubernetes: manifests, the webhook, the chart.
+mod pods;
+
 /// The examples that play something, as their reader runs them.
 mod examples;
 

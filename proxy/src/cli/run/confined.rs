@@ -82,7 +82,7 @@ impl Confinement {
         let mut plan = Plan {
             proxy_port,
             captured_ports: captured.into_iter().collect(),
-            trust: Some((given.bundle.all.clone(), given.bundle.java.clone())),
+            trust: Some((given.bundle.files.all.clone(), given.bundle.files.java.clone())),
             ground,
             best_effort: mode == Mode::BestEffort,
             unsafe_unix_sockets: self.unsafe_unix_sockets,

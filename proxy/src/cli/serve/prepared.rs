@@ -195,7 +195,9 @@ pub fn untouched(settings: &Settings, policy: &Policy) -> Result<(), String> {
     let paths = settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).chain(&binary);
     let paths = paths.chain(settings.state.iter().map(|place| &place.key)).chain(&settings.audit_key);
     identities(settings).try_for_each(untouchable)?;
-    let folders = [&settings.ca_file, &settings.admin_socket].into_iter().flatten().filter_map(|path| path.parent());
+    // In a pod it lies on a volume of its own that the other containers mount to read alone: its mode says nothing there.
+    let trusted = settings.ca_folder.as_deref().filter(|_| settings.kubernetes.is_none());
+    let folders = [&settings.ca_file, &settings.admin_socket].into_iter().flatten().filter_map(|path| path.parent()).chain(trusted);
     paths.map(AsRef::as_ref).chain(folders).try_for_each(untouchable)?;
     Bounds { trusted: true, brokers: settings.brokers.iter().map(|broker| broker.name.clone()).collect(), ..Bounds::default() }.hold(policy)
 }
@@ -219,6 +221,7 @@ fn declared(settings: &Settings, policy: &Policy) -> Declared {
     identities(settings).for_each(|path| declared.read(path));
     let sockets = settings.unix.iter().chain(&settings.admin_socket);
     sockets.chain(&settings.ca_file).for_each(|path| declared.write(path));
+    settings.ca_folder.iter().for_each(|folder| declared.write(&folder.join("ca.pem")));
     if let Sink::File(path) = &settings.audit {
         declared.write(path);
     }

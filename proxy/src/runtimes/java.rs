@@ -1,5 +1,3 @@
-//! Java reads neither certificates from PEM files nor proxy variables: it gets a trust store of its own format, and options.
-
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -16,7 +14,8 @@ const TRUSTED: u32 = 2;
 const PASSWORD: &str = "changeit";
 
 /// A Java key store (`JKS`) that trusts these certificates, DER: the one format that every Java reads without a word about passwords.
-pub(super) fn trust_store(certificates: &[Vec<u8>]) -> Vec<u8> {
+#[must_use]
+pub fn trust_store(certificates: &[Vec<u8>]) -> Vec<u8> {
     let mut store = Vec::new();
     put(&mut store, MAGIC);
     put(&mut store, VERSION);
@@ -39,12 +38,19 @@ pub(super) fn trust_store(certificates: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Options that lead Java through this listener, which needs no token (Java sends none for a tunnel), with this trust store.
-pub(super) fn options(listener: SocketAddr, store: &Path, direct: &[String]) -> String {
+#[must_use]
+pub fn options(listener: SocketAddr, store: &Path, direct: &[String]) -> String {
     let (host, port) = (listener.ip(), listener.port());
     let proxies = ["http", "https"].map(|scheme| format!("-D{scheme}.proxyHost={host} -D{scheme}.proxyPort={port}")).join(" ");
     // Without it Java goes past the proxy to localhost.
     let direct = direct.join("|");
-    format!("{proxies} -Dhttp.nonProxyHosts={direct} -Djavax.net.ssl.trustStore={} -Djavax.net.ssl.trustStoreType=JKS", store.display())
+    format!("{proxies} -Dhttp.nonProxyHosts={direct} {}", trust(store))
+}
+
+/// Options by which Java uses this trust store.
+#[must_use]
+pub fn trust(store: &Path) -> String {
+    format!("-Djavax.net.ssl.trustStore={} -Djavax.net.ssl.trustStoreType=JKS", store.display())
 }
 
 fn put(store: &mut Vec<u8>, number: u32) {

@@ -1,0 +1,194 @@
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keygress_tests::client::{Reply, bare, curl_reply};
+use keygress_tests::process::Process;
+use keygress_tests::proxy::binary;
+use keygress_tests::servers::echo::Echo;
+use keygress_tests::site::{Site, canary};
+use keygress_tests::tools;
+use serde_json::{Value, json};
+
+use super::{IMAGES, fed};
+
+const POD: &str = r#"{"apiVersion": "v1", "kind": "Pod",
+  "metadata": {"name": "billing", "labels": {"keygress.dev/inject": "true"}, "annotations": {"keygress.dev/secrets": "api"}},
+  "spec": {"containers": [{"name": "billing", "image": "billing:7"}]}}"#;
+
+/// A pod without a cluster: the sidecar runs as its container would, with its variables, user and group, and volumes as the kubelet lays them.
+struct Pod {
+    sidecar: Process,
+    application: Value,
+    proxy: String,
+    metrics: SocketAddr,
+    echo: Echo,
+    key: String,
+    site: Site,
+}
+
+impl Pod {
+    fn start() -> Self {
+        let site = Site::new().unwrap();
+        let (echo, key) = (Echo::start(&site, "localhost").unwrap(), canary().unwrap());
+        let injected = fed(bare(binary().unwrap()).args(["inject", "--ipv4-only"]).args(IMAGES).arg("-"), POD);
+        let spec: Value = serde_json::from_slice(&in_json(&injected.stdout)).unwrap();
+        let spec = &spec["spec"];
+        let sidecar = spec["initContainers"].as_array().unwrap().iter().find(|one| one["name"] == "keygress").unwrap();
+        lay(&site, &key, echo.port);
+        let mut command = Command::new(tools::program("setpriv").unwrap());
+        let context = &sidecar["securityContext"];
+        command
+            .env_clear()
+            .args(["--no-new-privs", "--bounding-set=-all", "--clear-groups", "--reuid"])
+            .arg(context["runAsUser"].to_string());
+        command.arg("--regid").arg(context["runAsGroup"].to_string()).arg(binary().unwrap());
+        command.args(sidecar["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()));
+        command.envs(variables(&site, sidecar)).env("KEYGRESS_UPSTREAM_CA", site.upstream_ca());
+        let started = Process::start(&mut command, "").unwrap();
+        let banner = started.wait_for(" listens on ").unwrap();
+        let (proxy, rest) = banner.split_once(',').unwrap();
+        let metrics = rest.split_once("metrics on ").unwrap().1.split(':').take(2).collect::<Vec<_>>().join(":");
+        let proxy = format!("http://{proxy}");
+        Self { sidecar: started, application: spec["containers"][0].clone(), proxy, metrics: metrics.parse().unwrap(), echo, key, site }
+    }
+
+    /// curl in the application's container.
+    fn curl(&self, path: &str) -> Reply {
+        let mut curl = bare(tools::program("curl").unwrap());
+        curl.envs(variables(&self.site, &self.application)).args(["--silent", "--show-error", "--max-time", "60", "--proxy", &self.proxy]);
+        curl_reply(curl.arg(format!("https://localhost:{}{path}", self.echo.port))).unwrap().0
+    }
+
+    fn is_ready(&self) -> bool {
+        let mut curl = bare(tools::program("curl").unwrap());
+        curl.args(["--silent", "--fail", "--max-time", "60", &format!("http://{}/readyz", self.metrics)]).output().unwrap().status.success()
+    }
+}
+
+/// The variables of a container; its paths lie in the folder of the test, its ports are any.
+fn variables(site: &Site, container: &Value) -> BTreeMap<String, String> {
+    let folder = |path: &str| format!("{}{path}", site.folder().display());
+    let entries = container["env"].as_array().unwrap().iter();
+    let value = |value: &str| {
+        let value = value.replace(":8787", ":0").replace(":8788", ":0").replace("0.0.0.0:8790", "127.0.0.1:0");
+        ["/etc/keygress", "/run/keygress", "/var/run/secrets"].into_iter().fold(value, |value, path| value.replace(path, &folder(path)))
+    };
+    entries.map(|entry| (entry["name"].as_str().unwrap().to_owned(), value(entry["value"].as_str().unwrap()))).collect()
+}
+
+/// YAML as JSON, by a library that knows nothing of ours.
+fn in_json(yaml: &[u8]) -> Vec<u8> {
+    let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))";
+    let done = fed(bare(tools::python().unwrap()).args(["-c", script]), std::str::from_utf8(yaml).unwrap());
+    assert!(done.status.success(), "{done:?}");
+    done.stdout
+}
+
+fn policy(folder: &Path, port: u16, allow: &str) -> String {
+    let secret = folder.join("run/secrets/api/key");
+    format!(
+        "version: 1
+workloads:
+  billing: {{ kubernetes: {{ namespace: payments, service_account: billing }} }}
+credentials:
+  api:
+    owner: tests@example.com
+    static: {{ reason: a test, expires: 2099-12-31 }}
+    source: {{ file: {} }}
+    inject: bearer
+    only_to: [localhost]
+rules:
+  hello:
+    from: [billing]
+    to: https://localhost:{port}
+    allow_ips: [127.0.0.0/8, \"::1/128\"]
+    allow: [{allow}]
+    credential: api
+",
+        secret.display()
+    )
+}
+
+/// The volumes of the pod, root's, for group 0 alone where they hold secrets; the one for the CA is open to all, as an emptyDir is.
+fn lay(site: &Site, key: &str, port: u16) {
+    let at = |path: &str| {
+        let folder = site.folder().join(path);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    };
+    fs::set_permissions(site.folder(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(at("run/keygress"), Permissions::from_mode(0o777)).unwrap();
+    let (token, jwks) = token();
+    for (file, text) in [(at("run/secrets/api").join("key"), key), (at("var/run/secrets/keygress").join("token"), &token)] {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o440)).unwrap();
+    }
+    fs::write(at("etc/keygress/cluster").join("jwks.json"), jwks).unwrap();
+    swap(&at("etc/keygress/policy"), &policy(site.folder(), port, "GET /hello"), "..1");
+}
+
+/// As the kubelet brings a ConfigMap: `policy.yaml` → `..data/policy.yaml`, `..data` → a dated folder, replaced by renaming.
+fn swap(volume: &Path, policy: &str, dated: &str) {
+    fs::create_dir(volume.join(dated)).unwrap();
+    fs::write(volume.join(dated).join("policy.yaml"), policy).unwrap();
+    symlink(dated, volume.join("..data_tmp")).unwrap();
+    fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+    if !volume.join("policy.yaml").exists() {
+        symlink("..data/policy.yaml", volume.join("policy.yaml")).unwrap();
+    }
+}
+
+/// A projected token as a cluster signs it, and the cluster's keys.
+fn token() -> (String, String) {
+    let random = SystemRandom::new();
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref()).unwrap();
+    let point = pair.public_key().as_ref();
+    let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "k1", "x": encoded(&point[1..33]), "y": encoded(&point[33..]) });
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({
+        "aud": ["keygress"], "iss": "https://kubernetes.default.svc.cluster.local", "sub": "system:serviceaccount:payments:billing",
+        "exp": now + 3600, "iat": now - 10, "nbf": now - 10,
+        "kubernetes.io": { "namespace": "payments", "pod": { "name": "billing-0" }, "serviceaccount": { "name": "billing" } }
+    });
+    let signed = format!("{}.{}", encoded(br#"{"alg":"ES256","kid":"k1"}"#), encoded(claims.to_string().as_bytes()));
+    let signature = pair.sign(&random, signed.as_bytes()).unwrap();
+    (format!("{signed}.{}", encoded(signature.as_ref())), json!({ "keys": [jwk] }).to_string())
+}
+
+#[test]
+fn it_starts_as_its_container_says_and_a_new_config_map_is_in_force() {
+    let pod = Pod::start();
+    assert!(pod.is_ready(), "{:?}", pod.sidecar.lines());
+    let reply = pod.curl("/hello");
+    assert_eq!((reply.status, reply.body.as_str()), (200, "hello\n"), "{:?}", pod.sidecar.lines());
+    assert_eq!(pod.echo.seen()[0].values("authorization"), [format!("Bearer {}", pod.key)]);
+    assert_eq!(pod.curl("/events").status, 403);
+    pod.sidecar.wait_for("\"workload\":\"billing\"").expect("the audit is its standard output");
+    let lines = pod.sidecar.lines().join("\n");
+    assert!(!lines.contains(&pod.key), "{lines}");
+
+    // What the others trust, and may read.
+    for name in ["ca.pem", "bundle.pem", "trust.jks"] {
+        let mode = fs::metadata(pod.site.folder().join("run/keygress").join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "{name}");
+    }
+
+    let volume = pod.site.folder().join("etc/keygress/policy");
+    swap(&volume, &policy(pod.site.folder(), pod.echo.port, "GET /status/200"), "..2");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while pod.curl("/hello").status != 403 {
+        assert!(Instant::now() < deadline, "the new policy is not in force: {:?}", pod.sidecar.lines());
+    }
+    assert_eq!(pod.curl("/status/200").status, 200);
+}
