@@ -169,7 +169,11 @@ fn token() -> (String, String) {
 #[test]
 fn it_starts_as_its_container_says_and_a_new_config_map_is_in_force() {
     let pod = Pod::start();
-    assert!(pod.is_ready(), "{:?}", pod.sidecar.lines());
+    // As its startup probe does: it listens before its first credential is there.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !pod.is_ready() {
+        assert!(Instant::now() < deadline, "it does not become ready: {:?}", pod.sidecar.lines());
+    }
     let reply = pod.curl("/hello");
     assert_eq!((reply.status, reply.body.as_str()), (200, "hello\n"), "{:?}", pod.sidecar.lines());
     assert_eq!(pod.echo.seen()[0].values("authorization"), [format!("Bearer {}", pod.key)]);
