@@ -6,12 +6,17 @@
 mod warm;
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::Method;
+use keygress::audit::{Destination, Event, Kind, Written};
+use keygress::detect::{Baselines, Watch};
+use keygress::known::{Known, Thing};
 use keygress_bench::policy_of;
 use keygress_policy::decide::{Decision, Question};
 use keygress_policy::destination::{Host, Scheme};
+use keygress_policy::material::Secret;
 use warm::Warm;
 
 fn decide(c: &mut Criterion) {
@@ -58,6 +63,33 @@ fn steps(c: &mut Criterion) {
     warm.close();
 }
 
+/// What looking for abnormal reuse costs: on the path, and in the thread behind the audit.
+fn watch(c: &mut Criterion) {
+    let warm = Warm::new();
+    let known = Known::default();
+    for number in 0..64 {
+        let value = format!("sk_live_0123456789{number:0length$}", length = number % 32 + 2);
+        known.add(&Secret::new(value.into_bytes()), Thing::Token { task: "7".into() });
+    }
+    assert!(known.shown(&warm.head).is_none());
+    c.bench_function("look for 64 known things in a head", |b| b.iter(|| black_box(known.shown(black_box(&warm.head)))));
+    let watch = Watch::new(Baselines::new(Duration::ZERO), None);
+    let event = Event {
+        workload: Some("shop".into()),
+        process: Some("user shop".into()),
+        uid: Some(1000),
+        method: Some(Method::GET),
+        destination: Some(Destination { scheme: Scheme::Https, host: Host::parse("api.example.com").unwrap(), port: 443 }),
+        path: warm.head.uri.path_and_query().cloned(),
+        credential: Some("bench".into()),
+        lease: Some("0123456789abcdef".into()),
+        ..Event::new(Kind::Used)
+    };
+    let written = Written { event, time: jiff::Timestamp::now() };
+    c.bench_function("all detectors, one use", |b| b.iter(|| black_box(watch.take(black_box(&written), &|_, _| Some(true)))));
+    warm.close();
+}
+
 fn load(c: &mut Criterion) {
     let mut group = c.benchmark_group("compile");
     group.sample_size(10);
@@ -68,5 +100,5 @@ fn load(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(micro, decide, steps, load);
+criterion_group!(micro, decide, steps, watch, load);
 criterion_main!(micro);

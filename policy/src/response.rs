@@ -69,3 +69,36 @@ impl Response {
         }
     }
 }
+
+/// What follows the alerts of each detector: nothing more, where the policy does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Responses([Response; Detector::ALL.len()]);
+
+impl Responses {
+    /// What follows an alert of this detector.
+    #[must_use]
+    pub fn to(&self, detector: Detector) -> Response {
+        self.0.get(detector as usize).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn set(&mut self, detector: Detector, response: Response) {
+        if let Some(place) = self.0.get_mut(detector as usize) {
+            *place = response;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_detector_has_a_place_of_its_own() {
+        for (at, detector) in Detector::ALL.into_iter().enumerate() {
+            assert_eq!(detector as usize, at);
+            let mut responses = Responses::default();
+            responses.set(detector, Response::Revoke);
+            assert!(Detector::ALL.iter().all(|other| (responses.to(*other) == Response::Revoke) == (*other == detector)));
+        }
+    }
+}

@@ -6,14 +6,12 @@
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use keygress_policy::Rule;
 use keygress_policy::decide::{Connect, Grant, Question};
 use keygress_policy::destination::{Host, Scheme};
 use keygress_policy::inject::{Heard, Payload, Sending, strip};
@@ -34,6 +32,9 @@ mod refused;
 /// Which running requests must end.
 mod review;
 
+/// What it takes to stop something.
+mod stopping;
+
 use crate::body::Body;
 use crate::caller::RunningTask;
 use crate::client_auth::ClientAuth;
@@ -49,7 +50,7 @@ pub use line::{Line, Shared, Sight, Way, Worker};
 use record::Record;
 pub use record::unanswered;
 pub use refused::unpanicked;
-use refused::{denied, guarded, no_credential, not_read, permitted, slot_refused};
+use refused::{counted, denied, guarded, no_credential, not_read, permitted, slot_refused};
 
 /// A request as it would be sent: read once, at the gate, from exactly one interpretation of what the caller wrote.
 pub struct Asked {
@@ -373,14 +374,6 @@ fn searchable(credential: &crate::Credential, ready: &Ready, depth: Depth) -> Re
         )),
         (needles, Depth::Whole | Depth::Fields) => Ok(needles.clone()),
     }
-}
-
-fn counted(line: &Line, sight: &Sight, rule: &Rule) -> Result<(), Refusal> {
-    if rule.limit.is_none() {
-        return Ok(());
-    }
-    let count = line.shared().limits.count(rule, sight.workload.as_deref(), sight.task_id(), Instant::now());
-    count.map_err(|seconds| Refusal::new(Code::RateLimited, "the rule's rate is used up").by_rule(&rule.name).retry_after(Some(seconds)))
 }
 
 fn passed_back(response: Response<Incoming>, sieve: Option<Sieve>, tie: Tie) -> Response<Body> {

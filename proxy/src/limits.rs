@@ -1,5 +1,8 @@
 //! Counters between decide and credentials: a cell for each rule and whom it counts, by the generic cell rate algorithm (ITU-T I.371).
 
+/// Callers that get little for a while.
+mod throttle;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
@@ -7,6 +10,10 @@ use std::time::{Duration, Instant};
 
 use keygress_policy::Rule;
 use keygress_policy::limit::{Limit, Per};
+
+use throttle::Throttled;
+
+pub use throttle::Whom;
 
 /// The table is cut into this many parts, so that cores seldom wait for each other.
 const SHARDS: usize = 16;
@@ -22,6 +29,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Limits {
     shards: Vec<Mutex<Shard>>,
     keyed: RandomState,
+    throttled: Throttled,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +46,7 @@ struct Cell {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), keyed: RandomState::new() }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), keyed: RandomState::new(), throttled: Throttled::default() }
     }
 }
 
@@ -65,6 +73,28 @@ impl Limits {
             return Err(SWEEP_INTERVAL.as_secs());
         }
         shard.cells.entry(key).or_insert(Cell { due: now }).count(limit, now)
+    }
+}
+
+impl Limits {
+    /// From now on this task or workload gets one request a second, until then.
+    pub fn throttle(&self, whom: Whom<'_>, until: Instant) {
+        self.throttled.put(whom, until);
+    }
+
+    /// Whether anybody is throttled: asked for every request.
+    #[must_use]
+    pub fn throttles(&self) -> bool {
+        self.throttled.any()
+    }
+
+    /// Counts a request of a caller that may be throttled.
+    ///
+    /// # Errors
+    /// Seconds until its next request is allowed.
+    pub fn throttled(&self, workload: Option<&str>, task: Option<&str>, now: Instant) -> Result<(), u64> {
+        let whom = [task.map(Whom::Task), workload.map(Whom::Workload)];
+        whom.into_iter().flatten().try_for_each(|whom| self.throttled.count(whom, now))
     }
 }
 

@@ -64,6 +64,7 @@ struct Inner {
     sandbox: IntGaugeVec,
     alerts: [IntCounter; Detector::ALL.len()],
     unwatched: IntCounter,
+    webhooks: IntCounterVec,
 }
 
 /// A resolved series of `keygress_requests_total`.
@@ -98,6 +99,7 @@ impl Metrics {
         let alerts = counters(r, "keygress_alerts_total", "Alerts on abnormal reuse, by detector.", &["detector"]);
         let inner = Inner {
             alerts: Detector::ALL.map(|detector| alerts.with_label_values(&[detector.as_str()])),
+            webhooks: webhooks(r),
             unwatched: counter(r, "keygress_detect_lost_total", "Audit records that no detector looked at, as too many waited."),
             seen: ArcSwap::from_pointee(seen.to_vec()),
             requests,
@@ -201,6 +203,11 @@ impl Metrics {
         self.inner.unwatched.inc_by(lost);
     }
 
+    /// An alert was taken by the webhook (`ok`), was not in the end (`failed`), or found its queue full (`lost`).
+    pub fn webhook(&self, result: &'static str) {
+        self.inner.webhooks.with_label_values(&[result]).inc();
+    }
+
     /// A further sink of this kind did not take so many records.
     pub fn audit_also_lost(&self, sink: &str, lost: u64) {
         self.inner.audit_also_lost.with_label_values(&[sink]).inc_by(lost);
@@ -235,6 +242,15 @@ impl Seen {
 
 fn result(ok: bool) -> &'static str {
     if ok { "ok" } else { "failed" }
+}
+
+fn webhooks(registry: &Registry) -> IntCounterVec {
+    let help = "Alerts for the webhook, by result (ok, failed after all tries, lost as too many waited).";
+    let counters = counters(registry, "keygress_alert_webhooks_total", help, &["result"]);
+    for result in ["ok", "failed", "lost"] {
+        counters.with_label_values(&[result]);
+    }
+    counters
 }
 
 fn results(registry: &Registry, name: &str, help: &str) -> IntCounterVec {

@@ -4,6 +4,7 @@ use super::Source;
 use super::check::{Check, Named, Section};
 use crate::document::{CredentialEntry, Entries, RuleEntry, TestEntry, WorkloadEntry, read};
 use crate::problem::{Complaint, Place, Problem, SourceFile};
+use crate::response::Response;
 
 /// The only version of the format.
 const VERSION: u64 = 1;
@@ -13,6 +14,7 @@ pub(super) struct Merged<S> {
     pub(super) workloads: Section<WorkloadEntry>,
     pub(super) credentials: Section<CredentialEntry<S>>,
     pub(super) rules: Section<RuleEntry>,
+    pub(super) responses: Section<Response>,
     pub(super) tests: Vec<Named<TestEntry>>,
 }
 
@@ -58,6 +60,7 @@ pub(super) fn merge<S: Source>(files: &[SourceFile], check: &mut Check) -> Merge
         workloads: Section::new(&lost, "workloads"),
         credentials: Section::new(&lost, "credentials"),
         rules: Section::new(&lost, "rules"),
+        responses: Section::new(&lost, "responses"),
         tests: Vec::new(),
     };
     for (file, document, had_problems) in documents {
@@ -82,6 +85,7 @@ pub(super) fn merge<S: Source>(files: &[SourceFile], check: &mut Check) -> Merge
         merged.workloads.take(document.workloads, file);
         merged.credentials.take(document.credentials, file);
         merged.rules.take(document.rules, file);
+        merged.responses.take(document.responses, file);
         let tests = document.tests.unwrap_or_default().into_iter();
         merged.tests.extend(tests.map(|test| Named {
             name: String::new(),
@@ -92,5 +96,6 @@ pub(super) fn merge<S: Source>(files: &[SourceFile], check: &mut Check) -> Merge
     merged.workloads.sort("workload", check);
     merged.credentials.sort("credential", check);
     merged.rules.sort("rule", check);
+    merged.responses.sort("response to", check);
     merged
 }

@@ -33,6 +33,9 @@ mod together;
 /// What stays the same from one policy to the next.
 mod lineage;
 
+/// `responses:` as meant.
+mod responses;
+
 /// `tests:` as meant.
 mod tests;
 
@@ -53,6 +56,7 @@ use crate::minting::Mint;
 use crate::name::{CredentialName, RuleName, WorkloadName};
 use crate::preset::Preset;
 use crate::problem::{Place, Problem, Severity, SourceFile};
+use crate::response::Responses;
 use crate::workload::Selector;
 
 pub use crate::destination::HostPattern;
@@ -229,6 +233,7 @@ pub struct Policy<S> {
     pub(crate) credentials: Vec<Arc<Credential<S>>>,
     pub(crate) sites: Sites,
     pub(crate) routes: HashMap<String, Route>,
+    pub(crate) responses: Responses,
     pub(crate) tests: Vec<Test>,
 }
 
@@ -243,6 +248,7 @@ impl<S: Source> Policy<S> {
         let (workloads, workload_labels) = workloads::compile(merged.workloads, &mut check);
         let credentials = credentials::compile(merged.credentials, &mut check);
         let (rules, terms, pieces) = rules::compile(merged.rules, &workloads, &credentials, &mut check);
+        let responses = responses::compile(merged.responses, &mut check);
         let tests = tests::compile(merged.tests, &workloads, &rules, &credentials, &mut check);
         let places = Places { workloads: workloads.places, credentials: credentials.places, rules: rules.places };
         let workloads = workloads.kept;
@@ -257,6 +263,7 @@ impl<S: Source> Policy<S> {
             places,
             credentials: credentials.kept.into_iter().map(Arc::new).collect(),
             rules: rules.kept,
+            responses,
             tests,
         };
         together::examine(&policy, &pieces, &policy.places.credentials, &mut check);
@@ -274,6 +281,12 @@ impl<S: Source> Policy<S> {
     #[must_use]
     pub fn credentials(&self) -> &[Arc<Credential<S>>] {
         &self.credentials
+    }
+
+    /// What follows an alert.
+    #[must_use]
+    pub fn responses(&self) -> Responses {
+        self.responses
     }
 
     /// The upstream of a base-URL route: the exact host of a rule (`host`, or `host:port`), or the `route:` alias that a rule gives it.

@@ -26,6 +26,7 @@ use serde::Deserialize;
 
 use crate::compile::Source;
 use crate::inject::Shape;
+use crate::response::Response;
 
 pub use at::{At, Entries};
 pub use narrow::Narrow;
@@ -58,6 +59,9 @@ pub struct Document<S> {
     /// What is allowed, by name. What no rule allows is denied; the order never matters.
     #[serde(default)]
     pub(crate) rules: Entries<RuleEntry>,
+    /// What follows an alert, by detector: `alert`, `throttle`, `suspend` or `revoke`. Default: the alert alone.
+    #[serde(default)]
+    pub(crate) responses: Entries<Response>,
     /// Requests and what must become of them; `keygress test` runs them.
     pub(crate) tests: Option<Vec<At<TestEntry>>>,
 }

@@ -10,12 +10,16 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use crate::detect::Watch;
 use crate::exchange::Shared;
 use crate::reload::Reloader;
 use crate::stops::Measure;
 
 /// The kill switch, and what leases there are.
 mod stops;
+
+/// What is usual of each credential.
+mod baselines;
 
 /// Tasks that are opened and closed here.
 mod tasks;
@@ -42,6 +46,8 @@ pub struct Admin {
     pub adopted: Arc<AtomicBool>,
     /// The tasks that were opened on the Unix socket.
     pub tasks: Arc<Tasks>,
+    /// Who looks for abnormal reuse.
+    pub watch: Option<Arc<Watch>>,
 }
 
 /// Through which socket a request comes.
@@ -88,9 +94,9 @@ impl Admin {
 
     async fn control(&self, uid: u32, request: Request<Incoming>) -> Answer {
         let methods: &[&str] = match request.uri().path() {
-            "/policy" | "/leases" | "/stops" => &["GET", "HEAD"],
+            "/policy" | "/leases" | "/stops" | "/baselines" => &["GET", "HEAD"],
             "/tasks" => &["GET", "HEAD", "POST"],
-            "/tasks/close" | "/reload" | "/suspend" | "/revoke" | "/resume" => &["POST"],
+            "/tasks/close" | "/reload" | "/suspend" | "/revoke" | "/resume" | "/baselines/reset" => &["POST"],
             _ => return not_found(),
         };
         if let Some(wrong) = wrong_method(&request, methods) {
@@ -101,6 +107,8 @@ impl Admin {
             "/policy" => self.policy(),
             "/leases" => stops::leases(&self.shared),
             "/stops" => stops::list(&self.shared),
+            "/baselines" => baselines::list(self),
+            "/baselines/reset" => baselines::reset(self, uid, body).await,
             "/tasks" if head.method == Method::POST => self.tasks.open(uid, body).await,
             "/tasks" => self.tasks.list(),
             "/tasks/close" => self.tasks.close(uid, body).await,

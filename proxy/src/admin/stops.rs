@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::order::{self, refused};
 use super::{Answer, json_answer};
-use crate::audit::{Event, Kind};
+use crate::audit::Kind;
 use crate::exchange::Shared;
-use crate::state::{Row, Stopped};
+use crate::state::Row;
 use crate::stops::{Measure, Order, Subject, Target};
 
 /// What is to be stopped, or may go on: exactly one name, and why.
@@ -72,20 +72,18 @@ pub(super) async fn put(shared: &Shared, measure: Measure, uid: u32, body: Incom
         Ok(order) => order,
         Err(why) => return refused(&why),
     };
-    if let Err(why) = shared.stops.put(order.clone()) {
-        return json_answer(StatusCode::INSUFFICIENT_STORAGE, &json!({ "error": why }));
-    }
-    let ended = revoke(shared, &order);
-    let recorded = record(shared, Kind::Stopped, &order, order.describe(), Row::Stopped(Stopped::from(&order)));
-    let (ended, recorded) = tokio::join!(ended, recorded);
+    let stopping = match shared.stop(&order).await {
+        Ok(stopping) => stopping,
+        Err(why) => return json_answer(StatusCode::INSUFFICIENT_STORAGE, &json!({ "error": why })),
+    };
     let mut answer = described(&order);
     answer.insert("known".to_owned(), is_known(shared, &order.target).into());
     answer.insert("survives_restart".to_owned(), shared.ledger.is_some().into());
-    if let Some(ended) = ended {
+    if let Some(ended) = stopping.ended {
         let leases = json!({ "revoked": ended.revoked, "dropped": ended.dropped, "failed": ended.failed });
         answer.insert("leases".to_owned(), leases);
     }
-    answered(answer, recorded)
+    answered(answer, stopping.recorded)
 }
 
 /// `POST /resume`.
@@ -103,48 +101,12 @@ pub(super) async fn lift(shared: &Shared, uid: u32, body: Incoming) -> Answer {
     };
     // The other way round than a stop: on record first, as nothing may go on that cannot be recorded.
     let row = Row::Resumed { subject: target.subject(), name: target.name().to_owned() };
-    let recorded = record(shared, Kind::Resumed, &order, format!("{target} was resumed by uid {uid}"), row).await;
+    let recorded = shared.record_stop(Kind::Resumed, &order, format!("{target} was resumed by uid {uid}"), row).await;
     if recorded.is_ok() {
         shared.stops.lift(&target);
         shared.credentials.refill();
     }
     answered(described(&order), recorded)
-}
-
-/// Takes back what was issued, where that was asked for.
-fn revoke(shared: &Shared, order: &Order) -> impl Future<Output = Option<crate::credentials::Ended>> + use<> {
-    let (wanted, is_task) = (order.measure == Measure::Revoked, order.target.subject() == Subject::Task);
-    let task = (wanted && is_task).then(|| shared.end_task(order.target.name()));
-    let others = (wanted && !is_task).then(|| shared.credentials.recall(&order.target));
-    async {
-        match (task, others) {
-            (Some(ending), _) => Some(ending.await),
-            (None, Some(ending)) => Some(ending.await),
-            (None, None) => None,
-        }
-    }
-}
-
-/// On the disk when it returns: in the audit, and in the ledger where there is one.
-async fn record(shared: &Shared, kind: Kind, order: &Order, message: String, row: Row) -> Result<(), String> {
-    let target = &order.target;
-    let named = |subject| (target.subject() == subject).then(|| target.shared());
-    let event = Event {
-        credential: named(Subject::Credential),
-        workload: named(Subject::Workload),
-        task: named(Subject::Task),
-        code: Some(order.measure.as_str()),
-        message: Some(message.into()),
-        ..Event::new(kind)
-    };
-    let keep = async {
-        match &shared.ledger {
-            Some(ledger) => ledger.write(row).await.map_err(|error| format!("the ledger cannot keep it: {error}")),
-            None => Ok(()),
-        }
-    };
-    let (kept, recorded) = tokio::join!(keep, shared.audit.durable(event));
-    kept.and(recorded.map_err(|error| format!("the audit cannot record it: {error}")))
 }
 
 /// Whether the target is anything that keygress knows now. A stop of something else waits for it.

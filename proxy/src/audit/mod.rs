@@ -90,6 +90,8 @@ pub enum Kind {
     Ended,
     /// Abnormal reuse.
     Alert,
+    /// Somebody had it forgotten what is usual.
+    BaselineReset,
     /// A process began to write this file.
     Opened,
     /// What an earlier process left behind was repaired (a torn line was cut, or it never said that it closed), or a sink that
@@ -124,6 +126,7 @@ impl Kind {
             Self::TaskClosed => "task_closed",
             Self::Ended => "ended",
             Self::Alert => "alert",
+            Self::BaselineReset => "baseline_reset",
             Self::Opened => "opened",
             Self::Recovered => "recovered",
             Self::Gap => "gap",

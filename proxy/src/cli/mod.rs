@@ -46,6 +46,9 @@ pub mod stop;
 /// `keygress leases`: what was issued.
 pub mod leases;
 
+/// `keygress baselines`: what is usual of each credential.
+pub mod baselines;
+
 /// `keygress task`: tasks at a running keygress.
 pub mod task;
 
@@ -132,6 +135,8 @@ enum Command {
     Resume(stop::Resume),
     /// List what was issued and has not ended.
     Leases(leases::Args),
+    /// Show what is usual of each credential, from which an alert departs; or have it forgotten.
+    Baselines(baselines::Args),
     /// Open, list and close tasks at a running keygress: each has a token, a deadline, and nothing that outlives it.
     Task(task::Args),
     /// List every credential with its owner, its age and who may spend it; with an audit, who did; and what somebody should look at.
@@ -182,6 +187,7 @@ pub fn run() -> ExitCode {
         Command::Revoke(args) => stop::revoke(&args),
         Command::Resume(args) => stop::resume(&args),
         Command::Leases(args) => leases::run(&args),
+        Command::Baselines(args) => baselines::run(&args),
         Command::Task(args) => task::run(&args),
         Command::Inventory(args) => inventory::run(&args),
         Command::Report(args) => report::run(&args),

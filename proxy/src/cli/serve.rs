@@ -60,6 +60,9 @@ pub use prepared::{Prepared, untouched};
 /// How often is looked whether the first credentials are there.
 const ADOPTED_POLL: Duration = Duration::from_millis(2);
 
+/// How long the last alerts may take to be told.
+const ALERTS_TIME: Duration = Duration::from_secs(3);
+
 /// Arguments of `keygress serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -171,6 +174,7 @@ pub struct Running {
     adopting: JoinHandle<()>,
     adopted: Arc<AtomicBool>,
     admin: admin::Server,
+    answering: Option<JoinHandle<()>>,
     drain_grace: Duration,
 }
 
@@ -217,7 +221,7 @@ impl Prepared {
             stops: Stops::new(stops),
             ledger,
             limits: Limits::default(),
-            connector: Connector::new(roots, settings.pins.clone()).with_brokers(brokers(&settings)?),
+            connector: Connector::new(Arc::clone(&roots), settings.pins.clone()).with_brokers(brokers(&settings)?),
             audit,
             metrics,
             authority,
@@ -226,11 +230,11 @@ impl Prepared {
         let sources = Sources { paths: settings.policy.clone(), files, ceiling: ceiling(Arc::clone(&shared.authority), bounds) };
         let reloader = Reloader::start(sources, Arc::clone(&shared.live), shared.audit.clone(), shared.metrics.clone())?;
         let reloader = Arc::new(reloader);
-        watching(&settings, &shared).context("nothing can look for abnormal reuse")?;
+        let (watch, answering) = watching(&settings, &shared, &roots)?.map(|watching| (watching.watch, watching.answering)).unzip();
         let adopted = Arc::new(AtomicBool::new(false));
         let adopting = tokio::spawn(adopt(Arc::clone(&shared), reloader.progress(), Arc::clone(&adopted)));
         let tasks = Tasks::new(Arc::clone(&shared), opened.tcp().first().copied());
-        let admin = Admin { shared: Arc::clone(&shared), reloader: Arc::clone(&reloader), adopted: Arc::clone(&adopted), tasks };
+        let admin = Admin { shared: Arc::clone(&shared), reloader: Arc::clone(&reloader), adopted: Arc::clone(&adopted), tasks, watch };
         let mut admin = admin::Server::new(admin);
         if let Some(path) = &settings.admin_socket {
             admin.open_socket(path).context("cannot open the admin socket")?;
@@ -249,6 +253,7 @@ impl Prepared {
             adopting,
             adopted,
             admin,
+            answering,
             drain_grace: settings.drain_grace,
         })
     }
@@ -264,7 +269,7 @@ impl Running {
 
     /// Stops: no new connections, running requests within the grace, every lease revoked, the audit closed.
     pub async fn stop(self) -> Ended {
-        let Self { shared, reloader, accepting, adopting, admin, drain_grace, .. } = self;
+        let Self { shared, reloader, accepting, adopting, admin, answering, drain_grace, .. } = self;
         blocking(move || accepting.drain(drain_grace)).await;
         adopting.abort();
         let ended = shared.credentials.shut_down().await;
@@ -274,6 +279,10 @@ impl Running {
         drop(admin);
         blocking(move || drop(reloader)).await;
         blocking(move || shared.audit.close()).await;
+        if let Some(answering) = answering {
+            // The last alert was raised when the audit closed.
+            drop(tokio::time::timeout(ALERTS_TIME, answering).await);
+        }
         ended
     }
 }

@@ -188,6 +188,7 @@ impl ProxyFile {
         let kubernetes = self.kubernetes.iter_mut().flat_map(|kubernetes| [&mut kubernetes.token, &mut kubernetes.jwks]);
         let mutual = self.listen.mtls.iter_mut().flat_map(|mtls| [&mut mtls.certificate, &mut mtls.key, &mut mtls.ca]);
         let brokers = self.brokers.values_mut().flat_map(|broker| [&mut broker.certificate, &mut broker.key, &mut broker.ca]);
+        let webhook = self.detect.webhook.iter_mut().map(|webhook| &mut webhook.secret);
         let paths = lists
             .into_iter()
             .flatten()
@@ -196,7 +197,8 @@ impl ProxyFile {
             .chain(state)
             .chain(kubernetes)
             .chain(mutual)
-            .chain(brokers);
+            .chain(brokers)
+            .chain(webhook);
         for path in paths {
             *path = folder.join(&*path);
         }

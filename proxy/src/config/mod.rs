@@ -113,11 +113,22 @@ pub struct Settings {
 pub struct Detect {
     /// How long it takes until it is settled what is usual of a credential.
     pub settle: Duration,
+    /// Where alerts are told.
+    pub webhook: Option<Hook>,
+}
+
+/// Where alerts are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The URL.
+    pub url: String,
+    /// The file of the secret that signs.
+    pub secret: PathBuf,
 }
 
 impl Default for Detect {
     fn default() -> Self {
-        Self { settle: SETTLE }
+        Self { settle: SETTLE, webhook: None }
     }
 }
 

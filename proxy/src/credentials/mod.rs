@@ -45,6 +45,9 @@ mod programs;
 /// The HTTP client of the providers.
 mod http;
 
+/// The same client, for what tells somebody something.
+mod post;
+
 /// Secrets and lifetimes as issuers write them in JSON.
 mod wire;
 
@@ -181,6 +184,7 @@ pub use fingerprint::{Fingerprints, nonce};
 pub use held::held_text;
 pub use kept::may_end;
 pub use keyring::{Credentials, Kept, is_same};
+pub use post::Post;
 pub use programs::Programs;
 pub use recall::LeaseInForce;
 pub use slot::Slot;

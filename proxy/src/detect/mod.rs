@@ -37,10 +37,22 @@ mod probing;
 /// The thread, and what it raises.
 mod watch;
 
+/// What follows: what the policy says.
+mod respond;
+
+/// Alerts, told to an URL.
+mod webhook;
+
+/// What is usual, for the next process.
+mod keep;
+
 pub use baseline::{Baseline, Baselines, Dimension, Window};
 pub use finding::{Detector, Finding, Ground, Seen};
 pub use first_use::DIMENSIONS;
+pub use keep::Keeper;
+pub use respond::respond;
 pub use watch::{Raised, SETTLE, Watch};
+pub use webhook::Webhook;
 
 /// The list of detectors, in the order in which they are asked.
 fn detectors() -> Vec<Box<dyn Detector>> {

@@ -52,7 +52,7 @@ fn every_name_has_one_detector() {
 
 #[test]
 fn an_alert_says_what_was_expected_and_seen_and_what_it_rests_on() {
-    let watch = Watch::new(Baselines::new(Duration::ZERO));
+    let watch = Watch::new(Baselines::new(Duration::ZERO), None);
     let shown = Some(Arc::new(Thing::Value { credential: "crm".into(), lease: "l".into(), fingerprint: "f".into() }));
     let event = Event { shown, workload: Some("shop".into()), request: Some(3), ..to("crm.test", event(Kind::Used)) };
     let take = |second: i64| watch.take(&Written { event: event.clone(), time: Timestamp::from_second(second).unwrap() }, &reaches);

@@ -1,9 +1,9 @@
 //! The thread that looks at what was written, and what it raises.
 
 use std::io;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use keygress_policy::destination::Host;
@@ -11,7 +11,7 @@ use keygress_policy::response::Detector as Name;
 use tokio::sync::mpsc;
 
 use super::hush::Hush;
-use super::{Baselines, Detector, Finding, Ground, Seen, detectors};
+use super::{Baselines, Detector, Finding, Ground, Keeper, Seen, detectors};
 use crate::audit::{Audit, Event, Evidence, Kind, Remarks, Tap, Written};
 use crate::metrics::Metrics;
 use crate::reload::Live;
@@ -19,6 +19,9 @@ use crate::stops::Subject;
 
 /// Batches of records that may wait to be looked at; more are not looked at, and counted.
 const BATCHES_MAX: usize = 256;
+
+/// How often what is usual is kept.
+const KEPT_EVERY: Duration = Duration::from_secs(60);
 
 /// An alert, and what a response to it needs.
 #[derive(Clone, Debug)]
@@ -35,7 +38,7 @@ pub struct Raised {
     pub leaked: Option<Arc<str>>,
 }
 
-/// The detectors and what they know. It reads no clock.
+/// The detectors and what they know. When things happened, they are told.
 pub struct Watch {
     state: Mutex<State>,
 }
@@ -44,13 +47,18 @@ struct State {
     detectors: Vec<Box<dyn Detector>>,
     baselines: Baselines,
     hush: Hush,
+    /// Where what is usual is kept.
+    keeper: Option<Keeper>,
+    /// Whether it is not what was kept.
+    is_changed: bool,
 }
 
 impl Watch {
-    /// With these baselines.
+    /// With these baselines, which are kept where there is a keeper.
     #[must_use]
-    pub fn new(baselines: Baselines) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { detectors: detectors(), baselines, hush: Hush::new() }) })
+    pub fn new(baselines: Baselines, keeper: Option<Keeper>) -> Arc<Self> {
+        let state = State { detectors: detectors(), baselines, hush: Hush::new(), keeper, is_changed: false };
+        Arc::new(Self { state: Mutex::new(state) })
     }
 
     /// From now on looks at what the audit has written, in a thread of its own. What it raises goes on record, is counted, and is handed
@@ -69,15 +77,39 @@ impl Watch {
     }
 
     fn run(&self, queue: &Receiver<Vec<Written>>, live: &Live, outlet: &Outlet) {
-        for batch in queue {
-            let snapshot = live.load();
-            let reaches =
-                |name: &str, host: &Host| Some(snapshot.policy.credential_named(name)?.only_to.iter().any(|pattern| pattern.matches(host)));
-            let mut state = self.state();
-            for written in &batch {
-                state.take(written, &reaches).into_iter().for_each(|raised| outlet.tell(raised));
+        let mut kept_at = Instant::now();
+        loop {
+            let left = KEPT_EVERY.saturating_sub(kept_at.elapsed());
+            match queue.recv_timeout(left) {
+                Ok(batch) => self.look(&batch, live, outlet),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if kept_at.elapsed() >= KEPT_EVERY {
+                self.state().keep();
+                kept_at = Instant::now();
             }
         }
+        self.state().keep();
+    }
+
+    fn look(&self, batch: &[Written], live: &Live, outlet: &Outlet) {
+        let snapshot = live.load();
+        let reaches =
+            |name: &str, host: &Host| Some(snapshot.policy.credential_named(name)?.only_to.iter().any(|pattern| pattern.matches(host)));
+        let mut state = self.state();
+        for written in batch {
+            state.take(written, &reaches).into_iter().for_each(|raised| outlet.tell(raised));
+        }
+    }
+
+    /// Forgets what is usual of one credential, or of all, here and where it is kept; says of how many.
+    pub fn reset(&self, credential: Option<&str>) -> usize {
+        let mut state = self.state();
+        let count = state.baselines.reset(credential);
+        state.is_changed |= count > 0;
+        state.keep();
+        count
     }
 
     /// What one record raises.
@@ -86,9 +118,9 @@ impl Watch {
         self.state().take(written, reaches)
     }
 
-    /// Looks at, or changes, what is usual.
-    pub fn with_baselines<T>(&self, work: impl FnOnce(&mut Baselines) -> T) -> T {
-        work(&mut self.state().baselines)
+    /// Looks at what is usual.
+    pub fn with_baselines<T>(&self, work: impl FnOnce(&Baselines) -> T) -> T {
+        work(&self.state().baselines)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -113,11 +145,21 @@ impl Outlet {
 }
 
 impl State {
+    /// Keeps what is usual, where it is to be kept and has changed.
+    fn keep(&mut self) {
+        let Some(keeper) = self.keeper.as_ref().filter(|_| self.is_changed) else { return };
+        match keeper.write(&self.baselines) {
+            Ok(()) => self.is_changed = false,
+            Err(error) => tracing::warn!(%error, "what is usual could not be kept"),
+        }
+    }
+
     fn take(&mut self, written: &Written, reaches: &dyn Fn(&str, &Host) -> Option<bool>) -> Vec<Raised> {
         let Written { event, time } = written;
         let seen = Seen { event, at: time.as_millisecond() };
         if let Event { kind: Kind::Used, credential: Some(credential), lease: Some(_), .. } = event {
             self.baselines.touch(credential, seen.at);
+            self.is_changed = true;
         }
         let mut raised = Vec::new();
         for detector in &mut self.detectors {

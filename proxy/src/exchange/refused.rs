@@ -1,10 +1,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Instant;
 
+use keygress_policy::Rule;
 use keygress_policy::decide::{Decision, Denial, Grant};
 use keygress_policy::inject::SlotRefusal;
 
+use super::{Line, Sight};
 use crate::body::Unread;
 use crate::credentials::{Source, Unavailable};
 use crate::refusal::{Code, Refusal};
@@ -24,6 +27,24 @@ pub(super) fn permitted(decision: Decision<'_, Source>) -> Result<Grant<'_, Sour
         Decision::Grant(grant) => Ok(grant),
         Decision::Denied(denial) => Err(denied(&denial)),
     }
+}
+
+/// Counts the request against the rate of its rule, and against what a caller is left after an alert.
+pub(super) fn counted(line: &Line, sight: &Sight, rule: &Rule) -> Result<(), Refusal> {
+    let limits = &line.shared().limits;
+    let (workload, task) = (sight.workload.as_deref(), sight.task_id());
+    if rule.limit.is_some() {
+        let count = limits.count(rule, workload, task, Instant::now());
+        count.map_err(|seconds| {
+            Refusal::new(Code::RateLimited, "the rule's rate is used up").by_rule(&rule.name).retry_after(Some(seconds))
+        })?;
+    }
+    if limits.throttles() {
+        let throttled = limits.throttled(workload, task, Instant::now());
+        let text = "the caller is throttled after an alert";
+        throttled.map_err(|seconds| Refusal::new(Code::RateLimited, text).by_rule(&rule.name).retry_after(Some(seconds)))?;
+    }
+    Ok(())
 }
 
 pub(super) fn denied(denial: &Denial<'_>) -> Refusal {

@@ -30,7 +30,8 @@ fn world() -> (World, Echo) {
         other.port
     );
     let text = policy(&site, &key, &rules);
-    let proxy = Proxy::start_with(&site, &text, |settings| settings.detect = Some(Detect { settle: Duration::ZERO })).unwrap();
+    let proxy =
+        Proxy::start_with(&site, &text, |settings| settings.detect = Some(Detect { settle: Duration::ZERO, ..Detect::default() })).unwrap();
     (World { echo, key, proxy, site }, other)
 }
 

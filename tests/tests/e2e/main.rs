@@ -127,6 +127,9 @@ mod report;
 /// Abnormal reuse.
 mod alerts;
 
+/// What follows an alert.
+mod responses;
+
 /// What is on record before it happens.
 mod strict;
 

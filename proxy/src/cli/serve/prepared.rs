@@ -1,5 +1,5 @@
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
@@ -193,7 +193,7 @@ pub fn untouched(settings: &Settings, policy: &Policy) -> Result<(), String> {
     let binary = std::env::current_exe().ok();
     let kubernetes = settings.kubernetes.iter().flat_map(|kubernetes| [&kubernetes.token, &kubernetes.jwks]);
     let paths = settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).chain(&binary);
-    let paths = paths.chain(settings.state.iter().map(|place| &place.key)).chain(&settings.audit_key);
+    let paths = paths.chain(settings.state.iter().map(|place| &place.key)).chain(&settings.audit_key).chain(webhook_secret(settings));
     identities(settings).try_for_each(untouchable)?;
     // In a pod it lies on a volume of its own that the other containers mount to read alone: its mode says nothing there.
     let trusted = settings.ca_folder.as_deref().filter(|_| settings.kubernetes.is_none());
@@ -213,6 +213,11 @@ fn identities(settings: &Settings) -> impl Iterator<Item = &Path> {
     settings.mutual.iter().map(|mutual| &mutual.files).chain(brokers).flat_map(Files::paths)
 }
 
+/// What signs the alerts that are told.
+fn webhook_secret(settings: &Settings) -> Option<&PathBuf> {
+    settings.detect.as_ref()?.webhook.as_ref().map(|webhook| &webhook.secret)
+}
+
 /// Every folder that this process has to do with.
 fn declared(settings: &Settings, policy: &Policy) -> Declared {
     let mut declared = Declared::default();
@@ -226,7 +231,7 @@ fn declared(settings: &Settings, policy: &Policy) -> Declared {
         declared.write(path);
     }
     settings.audit_also.iter().filter_map(Also::path).for_each(|path| declared.write(path));
-    settings.audit_key.iter().for_each(|path| declared.read(path));
+    settings.audit_key.iter().chain(webhook_secret(settings)).for_each(|path| declared.read(path));
     if let Some(Place { folder, key, .. }) = &settings.state {
         declared.write(&folder.join("ledger"));
         declared.read(key);
