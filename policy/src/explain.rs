@@ -105,7 +105,7 @@ impl<S: Source> Policy<S> {
         })
     }
 
-    fn workloads_named(&self, name: Option<&str>) -> Result<Workloads, String> {
+    pub(crate) fn workloads_named(&self, name: Option<&str>) -> Result<Workloads, String> {
         let Some(name) = name else { return Ok(Workloads::default()) };
         let found = self.workloads.binary_search_by(|(known, _)| known.as_str().cmp(name));
         match found.ok().and_then(|index| u32::try_from(index).ok()) {

@@ -23,6 +23,9 @@ pub mod decide;
 /// The same walk with a reason for every rule, and the policy's own tests.
 pub mod explain;
 
+/// What a policy answers to requests that were made.
+pub mod replay;
+
 /// Who may spend what: the policy as a list, for those who answer for it.
 pub mod reach;
 

@@ -159,3 +159,49 @@ fn a_difference_says_who_gains_and_who_loses() {
     let (out, _, _) = keygress(&["diff", "policy.yaml", "policy.yaml"], POLICY);
     assert_eq!(out, "nobody gains or loses anything\n");
 }
+
+const TRAFFIC: &str = r#"{"seq":1,"time":1700000000000,"activity":"used","http_request":{"http_method":"GET","url":{"scheme":"https","hostname":"api.example.com","port":443,"path":"/things/1"}},"keygress":{"workload":"job","rule":"read","credential":"key"}}
+{"seq":2,"time":1700000001000,"activity":"used","http_request":{"http_method":"GET","url":{"scheme":"https","hostname":"api.example.com","port":443,"path":"/things/2"}},"keygress":{"workload":"job","rule":"read","credential":"key"}}
+{"seq":3,"time":1700000002000,"activity":"denied","http_request":{"http_method":"PUT","url":{"scheme":"https","hostname":"api.example.com","port":443,"path":"/things/1"}},"keygress":{"workload":"job","code":"not_allowed"}}
+{"seq":4,"time":1700000003000,"activity":"denied","http_request":{"http_method":"GET","url":{"scheme":"https","hostname":"api.example.com","port":443,"path":"/things/1"}},"keygress":{"code":"no_rule"}}
+{"seq":5,"time":1700000004000,"activity":"used","http_request":{"url":{"scheme":"https","hostname":"tunnel.example.com","port":443}},"keygress":{}}
+{"seq":6,"time":1700000005000,"activity":"intended","http_request":{"http_method":"GET","url":{"scheme":"https","hostname":"api.example.com","port":443,"path":"/things/1"}},"keygress":{"workload":"job"}}
+"#;
+
+#[test]
+fn a_difference_says_what_recorded_requests_would_gain_and_lose() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let audit = write("audit.jsonl", TRAFFIC);
+    let diff = |new: &str, more: &[&str]| {
+        let new = write("new.yaml", new);
+        keygress(&[&["diff", "policy.yaml", &new, "--traffic", &audit], more].concat(), POLICY)
+    };
+    let (out, err, code) = diff(&POLICY.replace("['GET /things/{id}']", "[PUT /things/1]"), &[]);
+    assert!(
+        code == 0 && out.contains("would gain\n  + job: 1 × PUT at https://api.example.com:443 (/things/1), last 2023-11-14T22:13:22Z"),
+        "{out}{err}"
+    );
+    assert!(out.contains("would lose\n  - job: 2 × GET at https://api.example.com:443 (/things/1, /things/2)"), "{out}");
+    assert!(out.contains("rule read with `key` → refused: request"), "{out}");
+    assert!(out.contains("4 recorded requests") && out.ends_with("1 gained, 2 lost, 0 altered, 1 answered as before\n"), "{out}");
+    assert!(err.contains("1 record of a request name no method"), "{err}");
+
+    // `from` names nobody whom the new policy knows: who asked is now a caller like any other.
+    let renamed = POLICY.replace("  job: {", "  work: {").replace("[job]", "[work]").replace("from: job", "from: work");
+    let (out, _, _) = diff(&renamed, &["--format", "json"]);
+    let traffic = &json(&out)["traffic"];
+    assert_eq!((&traffic["requests"], traffic["differences"].as_array().unwrap().len()), (&4.into(), 1));
+    assert_eq!((&traffic["differences"][0]["shift"], &traffic["differences"][0]["after"]["why"]), (&"lost".into(), &"caller".into()));
+
+    let (out, _, _) = diff(POLICY, &[]);
+    assert!(out.ends_with("0 gained, 0 lost, 0 altered, 4 answered as before\n") && !out.contains("would"), "{out}");
+
+    let other = format!("{POLICY}\n").replace("credential: key\n", "credential: second\n").replace("rules:", "  second: { owner: x, static: { reason: a test, expires: 2099-12-31 }, source: { file: /run/secrets/second }, inject: bearer, only_to: [api.example.com] }\nrules:").replace("credential: key }", "credential: second }");
+    let (out, err, _) = diff(&other, &[]);
+    assert!(out.contains("would get otherwise\n  ~ job: 2 × GET") && out.contains("with `key` → rule read with `second`"), "{out}{err}");
+}

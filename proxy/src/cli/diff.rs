@@ -1,5 +1,8 @@
 //! `keygress diff`: who gains and who loses what when one policy takes the place of another.
 
+/// Recorded requests, asked of both policies.
+mod traffic;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,6 +24,9 @@ pub struct Args {
     old: PathBuf,
     /// The policy that is to take its place.
     new: PathBuf,
+    /// An audit, or several files of one: also ask both policies what they answer to the requests that were made.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    traffic: Vec<PathBuf>,
     /// For people or for machines.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -34,9 +40,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (old, _) = check::load_valid(std::slice::from_ref(&args.old))?;
     let (new, _) = check::load_valid(std::slice::from_ref(&args.new))?;
     let change = new.change_from(&old);
+    let replayed = if args.traffic.is_empty() { None } else { Some(traffic::replay(&old, &new, &args.traffic)?) };
     match args.format {
-        Format::Text => write!(anstream::stdout(), "{}", text(&change))?,
-        Format::Json => writeln!(anstream::stdout(), "{:#}", serde_json::to_value(&change)?)?,
+        Format::Text => {
+            let told = replayed.as_ref().map_or_else(String::new, |replayed| format!("\n{}", traffic::text(replayed)));
+            write!(anstream::stdout(), "{}{told}", text(&change))?;
+            let caveats = replayed.iter().flat_map(|replayed| &replayed.caveats);
+            caveats.into_iter().try_for_each(|caveat| writeln!(anstream::stderr(), "note: {caveat}"))?;
+        }
+        Format::Json => {
+            let mut document = serde_json::to_value(&change)?;
+            if let (Some(replayed), Some(object)) = (&replayed, document.as_object_mut()) {
+                object.insert("traffic".to_owned(), serde_json::to_value(replayed)?);
+            }
+            writeln!(anstream::stdout(), "{document:#}")?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
