@@ -2,8 +2,14 @@
 
 use std::process::ExitCode;
 
+/// Which records are asked for.
+mod filter;
+
 /// Which records, and how many.
 mod query;
+
+/// Records in another form.
+mod export;
 
 /// Is it what was written?
 mod verify;
@@ -21,6 +27,8 @@ pub struct Args {
 enum Command {
     /// Print the records that are asked for, or count them by a field.
     Query(Box<query::Args>),
+    /// Write the records that are asked for as CSV, or as OCSF for what collects security events.
+    Export(Box<export::Args>),
     /// Check that no record was changed, removed or inserted; name the first bad one.
     Verify(verify::Args),
 }
@@ -32,6 +40,7 @@ enum Command {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Query(args) => query::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Export(args) => export::run(args).map(|()| ExitCode::SUCCESS),
         Command::Verify(args) => verify::run(args),
     }
 }

@@ -180,7 +180,7 @@ impl Read {
 }
 
 /// A policy whose only fault is that keys have expired is still one to be looked at: that is why somebody looks.
-fn compile(files: &[SourceFile]) -> anyhow::Result<Policy> {
+pub(super) fn compile(files: &[SourceFile]) -> anyhow::Result<Policy> {
     let problems = match reload::compile(files) {
         Ok((policy, _)) => return Ok(policy),
         Err(problems) => problems,

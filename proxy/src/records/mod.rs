@@ -6,6 +6,9 @@ pub mod line;
 /// A file from its beginning to its end.
 pub mod reader;
 
+/// Records as OCSF has them.
+pub mod ocsf;
+
 /// Moments and spans of time, as people write them.
 pub mod when;
 

@@ -40,6 +40,12 @@ pub fn shown(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds).map_or_else(|_| "never".to_owned(), |time| format!("{time:.0}"))
 }
 
+/// A moment for machines: UTC, to the millisecond.
+#[must_use]
+pub fn precise(milliseconds: i64) -> String {
+    Timestamp::from_millisecond(milliseconds).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
+}
+
 /// How long ago, in one word: `now`, `5 min`, `3 h`, `12 d`.
 #[must_use]
 pub fn ago(milliseconds: i64, now: Timestamp) -> String {

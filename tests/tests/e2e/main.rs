@@ -118,6 +118,9 @@ mod records;
 /// Keys that are not yet behind the proxy.
 mod scan;
 
+/// The audit in other forms.
+mod export;
+
 /// Lints for code hosts and editors.
 mod lints;
 
