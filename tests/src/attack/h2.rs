@@ -25,8 +25,10 @@ pub const WINDOW_UPDATE: u8 = 8;
 /// More of a header block.
 pub const CONTINUATION: u8 = 9;
 
-/// The last frame of a stream; also: an acknowledgement.
+/// The last frame of a stream.
 pub const END_STREAM: u8 = 1;
+/// The answer to a ping, or to parameters.
+pub const ACK: u8 = 1;
 /// The last frame of a header block.
 pub const END_HEADERS: u8 = 4;
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use keygress_tests::attack::ground::Ground;
+use keygress_tests::attack::ground::{Ground, Upstream};
 use keygress_tests::attack::h2::{self, Connection};
 use keygress_tests::attack::way::{Request, Way};
 use keygress_tests::servers::echo::Echo;
@@ -12,7 +12,7 @@ fn fields(ground: &Ground<Echo>) -> Vec<(String, String)> {
 }
 
 /// Somebody else is served, by every way, while and after.
-fn others_are_served(ground: &Ground<Echo>) {
+fn others_are_served<U: Upstream>(ground: &Ground<U>) {
     for way in Way::ALL {
         assert_eq!(ground.ask(way, &Request::get("/hello")).unwrap().status, 200, "{way}");
     }
@@ -52,6 +52,46 @@ fn a_header_block_without_end_ends_the_connection() {
     let broken = (0..20_000).any(|_| connection.write(h2::CONTINUATION, 0, 1, &more).is_err());
     assert!(broken, "20 MB of one header block were taken");
     others_are_served(&ground);
+    ground.left().unwrap();
+}
+
+/// They are answered one by one, or the connection ends; either way they cost their sender as much as anybody.
+#[test]
+fn pings_and_settings_without_end_hold_up_nobody() {
+    let ground = Ground::new().unwrap();
+    for (kind, payload) in [(h2::PING, &b"8 octets"[..]), (h2::SETTINGS, b"")] {
+        let mut connection = Connection::open(&ground.target).unwrap();
+        let (mut sent, mut answered) = (0, 0);
+        while sent < 20_000 && (0..500).all(|_| connection.write(kind, 0, 0, payload).is_ok()) {
+            sent += 500;
+            // Their answers wait in the buffers of both sides; what does not fit must not wait anywhere else.
+            while answered < sent / 2 {
+                match connection.read().unwrap() {
+                    Some(frame) => answered += usize::from(frame.kind == kind && frame.flags == h2::ACK),
+                    None => break,
+                }
+            }
+        }
+        others_are_served(&ground);
+    }
+    ground.left().unwrap();
+}
+
+/// Informational answers are no answer: many may come before one, and none without one is passed on.
+#[test]
+fn an_upstream_that_only_ever_hints_holds_up_nobody() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    let ground = Ground::answering(move |request| {
+        let last = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        let (times, last) = if request.contains("/hello/hints") { (100_000, "") } else { (100, last) };
+        [hints.repeat(times), last.to_owned()].concat().into_bytes()
+    });
+    let ground = ground.unwrap();
+    for way in Way::ALL {
+        let answer = ground.ask(way, &Request::get("/hello/hints")).unwrap();
+        assert_eq!(answer.status, 502, "{way}");
+        others_are_served(&ground);
+    }
     ground.left().unwrap();
 }
 
