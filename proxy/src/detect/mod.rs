@@ -1,5 +1,5 @@
 //! Abnormal reuse: detectors over what is on record, in a thread behind the audit. No request waits for one, and a request costs no more
-//! than the look of [`crate::known::Known`]. One file each; a new one is its file, its line in [`detectors`] and its name in the policy's list.
+//! than the look of [`crate::known::Known`]. One file each; a new one is its file, its line in `detectors` and its name in the policy's list.
 
 /// What a detector sees and says.
 mod finding;

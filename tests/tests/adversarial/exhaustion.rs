@@ -80,7 +80,7 @@ fn pings_and_settings_without_end_hold_up_nobody() {
 /// Informational answers are no answer: many may come before one, and none without one is passed on.
 #[test]
 fn an_upstream_that_only_ever_hints_holds_up_nobody() {
-    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nconnection: close\r\n\r\n";
     let ground = Ground::answering(move |request| {
         let last = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
         let (times, last) = if request.contains("/hello/hints") { (100_000, "") } else { (100, last) };
