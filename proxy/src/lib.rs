@@ -93,6 +93,9 @@ pub mod records;
 /// Which credentials there are, who may spend them, and who did.
 pub mod inventory;
 
+/// What a provider logged, compared with the audit.
+pub mod reconcile;
+
 /// Keys that lie about: what keygress would take the place of.
 pub mod scan;
 

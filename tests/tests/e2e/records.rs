@@ -1,6 +1,18 @@
 //! Everything is on record, allowed or not, and the secret is nowhere.
 
-use crate::world::World;
+use std::net::{IpAddr, Ipv4Addr};
+
+use jiff::Timestamp;
+use keygress::audit::Sink;
+use keygress_policy::destination::Host;
+use keygress_tests::client::{bare, output};
+use keygress_tests::process::Process;
+use keygress_tests::proxy::{Proxy, binary};
+use keygress_tests::servers::echo::Echo;
+use keygress_tests::site::{Site, canary};
+use keygress_tests::tools;
+
+use crate::world::{World, policy, rule};
 
 #[test]
 fn what_was_allowed_and_what_was_denied_is_on_record() {
@@ -33,4 +45,60 @@ fn the_secret_is_in_no_record_metric_or_reply() {
     assert!(said.contains("keygress_requests_total") && said.contains("path_ambiguous"), "{said}");
     assert!(!said.contains(&world.key), "{said}");
     assert!(!said.contains("own-key-of-the-application"), "{said}");
+}
+
+#[test]
+fn an_audit_is_followed_while_it_is_written() {
+    let site = Site::new().unwrap();
+    let echo = Echo::start(&site, "echo.test").unwrap();
+    let key = canary().unwrap();
+    let audit = site.folder().join("audit.jsonl");
+    let text = policy(&site, &key, &rule(echo.port));
+    let proxy = Proxy::start_with(&site, &text, |settings| settings.audit = Sink::File(audit.clone())).unwrap();
+    let world = World { echo, key, proxy, site };
+    assert_eq!(world.curl(&[&world.url("/hello/before")]).0.status, 200);
+    let mut tail = bare(binary().unwrap());
+    let tail = Process::start(tail.args(["audit", "tail", "--lines", "100", "--event", "denied"]).arg(&audit), "").unwrap();
+    for path in ["/hello/after", "/forbidden/one", "/forbidden/two"] {
+        world.curl(&[&world.url(path)]);
+    }
+    tail.wait_for("/forbidden/two").unwrap();
+    let lines = tail.lines();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("\"denied\"")), "{lines:?}");
+}
+
+#[test]
+fn a_use_that_keygress_did_not_make_is_found_in_the_log_of_the_provider() {
+    let site = Site::new().unwrap();
+    let echo = Echo::start(&site, "api.github.com").unwrap();
+    let audit = site.folder().join("audit.jsonl");
+    let text = policy(&site, &canary().unwrap(), &rule(echo.port)).replace("echo.test", "api.github.com");
+    let mut proxy = Proxy::start_with(&site, &text, |settings| {
+        settings.audit = Sink::File(audit.clone());
+        settings.pins.insert(Host::parse("api.github.com").unwrap(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    })
+    .unwrap();
+    let mut curl = proxy.client(tools::program("curl").unwrap());
+    assert_eq!(
+        output(curl.args(["--silent", "--max-time", "60", &format!("https://api.github.com:{}/hello", echo.port)])).unwrap(),
+        "hello\n"
+    );
+    let now = Timestamp::now().as_millisecond();
+    proxy.stop();
+    let entry = |id: &str, path: &str| {
+        format!(
+            "{{\"_document_id\":\"{id}\",\"@timestamp\":{now},\"action\":\"api.request\",\"hashed_token\":\"aGFzaA==\",\
+             \"request_method\":\"GET\",\"url_path\":\"{path}\"}}\n"
+        )
+    };
+    let reconcile = |log: &str| {
+        let log = site.write("github.jsonl", log).unwrap();
+        let mut command = bare(binary().unwrap());
+        command.args(["audit", "reconcile", "--skew", "10min"]).arg(&audit).arg("--github").arg(log).output().unwrap()
+    };
+    let done = reconcile(&entry("ours", "/hello"));
+    assert!(done.status.success() && String::from_utf8_lossy(&done.stdout).contains("1 made by keygress, 0 not"), "{done:?}");
+    let done = reconcile(&[entry("ours", "/hello"), entry("foreign", "/user/keys")].concat());
+    let printed = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.code() == Some(1) && printed.contains("api.request GET /user/keys") && printed.contains("1 not"), "{done:?}");
 }

@@ -80,6 +80,8 @@ fn an_alert_is_told_to_the_webhook_signed_until_it_is_taken() {
     let mut world = world(site, "{ real_value: alert }", |settings| {
         settings.detect = Some(Detect { webhook: Some(hook), ..Detect::default() });
     });
+    // A value is known from its first use on.
+    assert_eq!(world.curl(&[&world.url("/hello")]).0.status, 200);
     assert_eq!(leak(&world), "hello\n");
     let [first, second] = [(); 2].map(|()| deliveries.recv_timeout(Duration::from_secs(60)).unwrap());
     world.proxy.stop();
@@ -99,15 +101,16 @@ fn an_alert_is_told_to_the_webhook_signed_until_it_is_taken() {
 
 #[test]
 fn a_webhook_that_cannot_be_told_anything_is_refused_at_the_start() {
-    let site = Site::new().unwrap();
-    let text = policy(&site, "a-key-of-a-test", &rule(443));
-    let start = |url: &str, secret: &str| {
+    let refused = |url: &str, secret: &str, because: &str| {
+        let site = Site::new().unwrap();
+        let text = policy(&site, "a-key-of-a-test", &rule(443));
         let hook = Hook { url: url.to_owned(), secret: site.write_secret("hook", secret).unwrap() };
         let change = |settings: &mut Settings| settings.detect = Some(Detect { webhook: Some(hook), ..Detect::default() });
-        format!("{:#}", Proxy::start_with(&site, &text, change).err().unwrap())
+        let why = format!("{:#}", Proxy::start_with(&site, &text, change).err().unwrap());
+        assert!(why.contains(because), "{why}");
     };
-    assert!(start("http://alerts.example.com/", SECRET).contains("is not `https`"));
-    assert!(start("https://localhost/", "short").contains("is shorter than 16 bytes"));
+    refused("http://alerts.example.com/", SECRET, "is not `https`");
+    refused("https://localhost/", "short", "is shorter than 16 bytes");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
@@ -9,7 +9,7 @@ use crate::cli::inventory::compile;
 use crate::records::{self, Line, Reading, Step, when};
 use crate::reload;
 
-/// Which records are asked for: shared by `query` and `export`.
+/// Which records are asked for: shared by `query`, `export` and `tail`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Filter {
     /// The audit, or several files of one audit, oldest first; `-` is standard input.
@@ -55,19 +55,40 @@ impl Filter {
     ///
     /// # Errors
     /// Where a moment is none, nobody of this name owns anything, a file cannot be read, or as `take` says.
-    pub(super) fn read(&self, mut take: impl FnMut(&[u8], &Line<'_>) -> io::Result<()>) -> anyhow::Result<Reading> {
+    pub(super) fn read(&self, take: impl FnMut(&[u8], &Line<'_>) -> io::Result<()>) -> anyhow::Result<Reading> {
+        Ok(records::read_files(&self.files, &self.wanted(), self.asked(take)?)?)
+    }
+
+    /// The same, of what comes from here instead of the files.
+    ///
+    /// # Errors
+    /// As [`Filter::read`].
+    pub(super) fn read_from(&self, source: impl Read, take: impl FnMut(&[u8], &Line<'_>) -> io::Result<()>) -> anyhow::Result<Reading> {
+        Ok(records::read(source, &self.wanted(), self.asked(take)?)?)
+    }
+
+    /// The files that were named.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Takes the records that are asked for.
+    fn asked(
+        &self,
+        mut take: impl FnMut(&[u8], &Line<'_>) -> io::Result<()>,
+    ) -> anyhow::Result<impl FnMut(&[u8], &Line<'_>) -> io::Result<Step>> {
         let now = Timestamp::now();
         let at = |text: &Option<String>| text.as_ref().map(|text| when::moment(text, now)).transpose().map_err(|why| anyhow!(why));
         let (since, until) = (at(&self.since)?, at(&self.until)?);
-        let within = |time: i64| since.is_none_or(|since| time >= since) && until.is_none_or(|until| time < until);
+        let within = move |time: i64| since.is_none_or(|since| time >= since) && until.is_none_or(|until| time < until);
         let owned = self.owned()?;
-        let is_owned = |line: &Line<'_>| owned.as_ref().is_none_or(|owned| owned.contains(line.keygress.credential.as_str()));
-        Ok(records::read_files(&self.files, &self.wanted(), |raw, line| {
+        let is_owned = move |line: &Line<'_>| owned.as_ref().is_none_or(|owned| owned.contains(line.keygress.credential.as_str()));
+        Ok(move |raw: &[u8], line: &Line<'_>| {
             if within(line.time) && self.asks_for(line) && is_owned(line) {
                 take(raw, line)?;
             }
             Ok(Step::On)
-        })?)
+        })
     }
 
     /// The credentials of the owner.
