@@ -108,6 +108,9 @@ pub mod sidecar;
 /// The admission webhook that adds it.
 pub mod webhook;
 
+/// Logins that are there already, on their way into a policy.
+pub mod logins;
+
 /// One file per subcommand.
 pub mod cli;
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// Programs, with the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 19] = [
+const PROGRAMS: [(&str, &str); 22] = [
     ("cc", "gcc"),
     ("curl", "curl"),
     ("git", "git"),
@@ -27,6 +27,9 @@ const PROGRAMS: [(&str, &str); 19] = [
     ("setpriv", "util-linux"),
     ("mount", "mount"),
     ("openssl", "openssl"),
+    ("strip", "binutils"),
+    ("dpkg", "dpkg"),
+    ("systemd-sysusers", "systemd"),
 ];
 
 /// The oldest Node that the token issuer runs on.

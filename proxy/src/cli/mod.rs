@@ -64,6 +64,9 @@ pub mod report;
 /// `keygress scan`: keys that are not yet behind the proxy.
 pub mod scan;
 
+/// `keygress import`: logins that are there already, into a policy.
+pub mod import;
+
 /// `keygress inject`: a sidecar beside the containers of a manifest.
 pub mod inject;
 
@@ -113,6 +116,8 @@ enum Command {
     Run(run::Args),
     /// Make nftables rules that bring connections to a transparent listener.
     Net(net::Args),
+    /// Take logins that are there already into a policy: variables, `.env` files, and those of gh, AWS, gcloud and docker.
+    Import(import::Args),
     /// Add keygress to the pods of Kubernetes manifests that ask for it: sidecar, capture, CA, placeholders.
     Inject(inject::Args),
     /// The same as an admission webhook, for pods that the cluster creates.
@@ -176,6 +181,7 @@ pub fn run() -> ExitCode {
         Command::Health(args) => health::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Net(args) => net::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Inject(args) => inject::run(&args),
         Command::InjectWebhook(args) => inject_webhook::run(&args),
         Command::Check(args) => check::run(&args),

@@ -109,6 +109,9 @@ mod units;
 /// Pods of Kubernetes: manifests, the webhook, the chart.
 mod pods;
 
+/// The Debian package.
+mod package;
+
 /// The examples that play something, as their reader runs them.
 mod examples;
 
