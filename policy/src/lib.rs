@@ -5,6 +5,9 @@
 /// A policy as it is written, with the position of every value.
 pub mod document;
 
+/// One layout for policy files, which loses nothing.
+pub mod layout;
+
 /// From a policy as written to a policy as meant, or every problem at once.
 pub mod compile;
 

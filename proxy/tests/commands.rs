@@ -205,3 +205,44 @@ fn a_difference_says_what_recorded_requests_would_gain_and_lose() {
     let (out, err, _) = diff(&other, &[]);
     assert!(out.contains("would get otherwise\n  ~ job: 2 × GET") && out.contains("with `key` → rule read with `second`"), "{out}{err}");
 }
+
+#[test]
+fn a_policy_is_laid_out_without_losing_a_comment() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_keygress")).arg("fmt").args(arguments).current_dir(folder.path()).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap(), output.status.code().unwrap())
+    };
+    let untidy = POLICY.replace("    from: [job]", "      # who\n      from:   [job]  # this one  ").replace("    to: ", "      to: ");
+    let untidy = untidy.replace("    allow: ", "      allow: ").replace("    credential: key\n", "      credential: key\n\n\n");
+    std::fs::write(&path, &untidy).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let (out, _, code) = run(&["policy.yaml", "--check"]);
+    assert_eq!((out.as_str(), code), ("would change  policy.yaml\n1 file: 1 would change, 0 left as they are\n", 1));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), untidy);
+
+    let (out, _, code) = run(&["."]);
+    assert!(code == 0 && out.ends_with("1 file: 1 changed, 0 left as they are\n"), "{out}");
+    let tidy = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        tidy.contains("    # who\n    from:   [job]  # this one\n    to: ") && tidy.contains("    credential: key\n\ntests:\n"),
+        "{tidy}"
+    );
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(run(&["policy.yaml", "--check"]).2, 0);
+
+    let odd = "a: |2\n   text\n";
+    std::fs::write(&path, odd).unwrap();
+    let (_, err, code) = run(&["policy.yaml"]);
+    assert!(code == 1 && err.contains("stays as it is: a block of text says how deep it stands"), "{err}");
+    assert_eq!((std::fs::read_to_string(&path).unwrap().as_str(), std::fs::read_dir(folder.path()).unwrap().count()), (odd, 1));
+}
+
+/// What we write ourselves is in this layout.
+#[test]
+fn every_example_is_laid_out() {
+    let (out, err, code) = keygress(&["fmt", "--check", concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/policies")], POLICY);
+    assert!(code == 0 && out.ends_with(" 0 would change, 0 left as they are\n"), "{out}{err}");
+}

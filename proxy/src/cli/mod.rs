@@ -31,6 +31,9 @@ pub mod check;
 /// `keygress test`: the policy's own tests.
 pub mod test;
 
+/// `keygress fmt`: one layout for policies.
+pub mod fmt;
+
 /// `keygress diff`: who gains and who loses what.
 pub mod diff;
 
@@ -126,6 +129,8 @@ enum Command {
     Check(check::Args),
     /// Run the policy's own tests.
     Test(test::Args),
+    /// Lay policies out: indentation and space alone; no comment is lost.
+    Fmt(fmt::Args),
     /// Say who gains and who loses what when one policy takes the place of another.
     Diff(diff::Args),
     /// Say what the policy does with one request, and why.
@@ -186,6 +191,7 @@ pub fn run() -> ExitCode {
         Command::InjectWebhook(args) => inject_webhook::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema(args) => schema::run(&args),
