@@ -146,7 +146,8 @@ impl Committer {
         let mut closing_attempts = 0;
         loop {
             let Some(lost) = self.queue.next(&mut batch, self.until_due()) else {
-                match self.tap.take() {
+                // Where nothing was written since, it waits in the queue.
+                match self.tap.take().or_else(|| self.queue.lock().tap.take()) {
                     // What it still has to say comes before the end.
                     Some(tap) => tap.finish(),
                     None => break,

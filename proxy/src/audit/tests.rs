@@ -341,3 +341,22 @@ fn assert_verifies(text: &str) {
     fs::write(file.path(), text).unwrap();
     assert_eq!(verify(file.path()).unwrap().first_bad, None);
 }
+
+#[test]
+fn what_a_tap_says_at_the_very_end_is_on_record() {
+    for uses in [0, 3] {
+        let (sender, lines) = mpsc::channel();
+        let audit = Audit::open(Sink::Memory(sender), Metrics::new()).unwrap();
+        let (batches, queue) = mpsc::sync_channel::<Vec<Written>>(4);
+        let remarks = audit.remarks();
+        let thread = std::thread::spawn(move || {
+            let looked_at: usize = queue.iter().map(|batch| batch.len()).sum();
+            remarks.record(Event { message: Some(format!("{looked_at} looked at").into()), ..Event::new(Kind::Alert) });
+        });
+        audit.tap(Tap::new(batches, thread, |_| {}));
+        (0..uses).for_each(|_| audit.record(Event::new(Kind::Used)));
+        audit.close();
+        let all: Vec<String> = lines.try_iter().collect();
+        assert!(all.iter().any(|line| line.contains(&format!("{uses} looked at"))), "{all:?}");
+    }
+}
