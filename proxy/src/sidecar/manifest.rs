@@ -85,7 +85,8 @@ fn is_ambiguous(word: &str) -> bool {
         || is_number && digits.contains(':') && digits.bytes().all(|b| b.is_ascii_digit() || b == b':')
 }
 
-/// Writes a value as YAML in blocks, every text in quotes that could be taken for something else.
+/// Writes a value as YAML in blocks, every text in quotes that could be taken for something else. `serde_yaml` leaves `yes` and `1_000` bare,
+/// which Kubernetes (YAML 1.1) reads as a truth and a number.
 fn block(value: &Value, indent: usize, out: &mut String) {
     let line = |out: &mut String| out.push_str(&" ".repeat(indent));
     match value {
