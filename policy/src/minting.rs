@@ -3,6 +3,8 @@
 //!
 //! A closed list: those of the presets at their hosts, those of clouds at theirs, and those of servers that are run anywhere.
 
+use std::sync::LazyLock;
+
 use crate::destination::{Host, HostPattern, RequestPattern, Segment, SlashInSegment};
 use crate::preset::{self, Preset};
 
@@ -67,24 +69,51 @@ const CLOUDS: &[(&str, &[&str])] = &[
     ("bitbucket.org", &["POST /site/oauth2/access_token"]),
 ];
 
+/// The lists, read once: every rule that puts a credential on is held against them.
+static LISTS: LazyLock<Lists> = LazyLock::new(Lists::read);
+
+struct Lists {
+    anywhere: Vec<Mint>,
+    clouds: Vec<(HostPattern, Vec<Mint>)>,
+    /// Name of a preset, its hosts, what mints there.
+    presets: Vec<(&'static str, Vec<HostPattern>, Vec<Mint>)>,
+}
+
+impl Lists {
+    fn read() -> Self {
+        // A test reads every line of the lists.
+        let mints = |requests: &[&'static str]| requests.iter().filter_map(|request| Mint::parse(request)).collect();
+        let host = |pattern: &&str| HostPattern::parse(pattern).ok();
+        Self {
+            anywhere: mints(ANYWHERE),
+            clouds: CLOUDS.iter().filter_map(|(pattern, requests)| Some((host(pattern)?, mints(requests)))).collect(),
+            presets: preset::lists()
+                .map(|preset| (preset.name, preset.hosts.iter().filter_map(host).collect(), mints(preset.mints)))
+                .collect(),
+        }
+    }
+}
+
 /// One request whose answer is a credential.
 #[derive(Debug)]
 pub(crate) struct Mint {
     request: &'static str,
-    pattern: RequestPattern,
+    /// Its own path, and the same with a slash at the end, which many servers take for the same.
+    patterns: [RequestPattern; 2],
     /// Positions of the segments that a rule must spell out although they are free here.
     spelled: Vec<usize>,
 }
 
 /// What mints at a host, for a credential of this preset.
-pub(crate) fn at(host: &Host, preset: Option<&Preset>) -> Vec<Mint> {
-    let is_at = |pattern: &str| HostPattern::parse(pattern).is_ok_and(|pattern| pattern.matches(host));
-    let presets = preset::lists()
-        .filter(|known| preset.is_some_and(|preset| preset.name == known.name) || known.hosts.iter().any(|pattern| is_at(pattern)));
-    let clouds = CLOUDS.iter().filter(|(pattern, _)| is_at(pattern)).flat_map(|(_, requests)| *requests);
-    let requests = ANYWHERE.iter().chain(clouds).chain(presets.flat_map(|preset| preset.mints));
-    let mut mints: Vec<Mint> = Vec::new();
-    for mint in requests.filter_map(|request| Mint::parse(request)) {
+pub(crate) fn at(host: &Host, preset: Option<&Preset>) -> Vec<&'static Mint> {
+    let lists = &*LISTS;
+    let clouds = lists.clouds.iter().filter(|(pattern, _)| pattern.matches(host)).flat_map(|(_, mints)| mints);
+    let is_there = |name: &str, hosts: &[HostPattern]| {
+        preset.is_some_and(|preset| preset.name == name) || hosts.iter().any(|pattern| pattern.matches(host))
+    };
+    let presets = lists.presets.iter().filter(|(name, hosts, _)| is_there(name, hosts)).flat_map(|(_, _, mints)| mints);
+    let mut mints: Vec<&Mint> = Vec::new();
+    for mint in lists.anywhere.iter().chain(clouds).chain(presets) {
         if !mints.iter().any(|known| known.request == mint.request) {
             mints.push(mint);
         }
@@ -98,7 +127,10 @@ impl Mint {
         let spelled = path.split('/').skip(1).enumerate().filter(|(_, segment)| segment.starts_with("{!")).map(|(at, _)| at).collect();
         // An encoded slash is a byte of its segment here: the path of a project at GitLab.
         let pattern = RequestPattern::parse(&request.replace("{!", "{"), SlashInSegment::Opaque).ok()?;
-        Some(Self { request, pattern, spelled })
+        let mut slashed = pattern.clone();
+        let segments = slashed.path.segments.iter().cloned().chain([Segment::Literal(Box::default())]);
+        slashed.path.segments = segments.collect();
+        Some(Self { request, patterns: [pattern, slashed], spelled })
     }
 
     /// As it stands on the list.
@@ -106,17 +138,14 @@ impl Mint {
         self.request
     }
 
-    /// The requests that it is about: its own path, and the same with a slash at the end, which many servers take for the same.
-    pub(crate) fn patterns(&self) -> [RequestPattern; 2] {
-        let mut slashed = self.pattern.clone();
-        let segments = slashed.path.segments.iter().cloned().chain([Segment::Literal(Box::default())]);
-        slashed.path.segments = segments.collect();
-        [self.pattern.clone(), slashed]
+    /// The requests that it is about.
+    pub(crate) fn patterns(&self) -> &[RequestPattern; 2] {
+        &self.patterns
     }
 
     /// Whether an entry of `allow` matches any of its requests.
     pub(crate) fn meets(&self, entry: &RequestPattern) -> bool {
-        self.patterns().iter().any(|own| own.meets(entry))
+        self.patterns.iter().any(|own| own.meets(entry))
     }
 
     /// Whether an entry names it in full: one method, no `**`, and nothing left open but what is open on the list.
@@ -128,7 +157,7 @@ impl Mint {
 
     /// Whether an entry matches nothing but requests of this kind.
     pub(crate) fn covers(&self, entry: &RequestPattern) -> bool {
-        self.patterns().iter().any(|own| own.covers(entry))
+        self.patterns.iter().any(|own| own.covers(entry))
     }
 }
 
@@ -152,7 +181,8 @@ mod tests {
         });
         for request in ANYWHERE.iter().chain(clouds).chain(preset::lists().flat_map(|preset| preset.mints)) {
             let mint = Mint::parse(request).unwrap_or_else(|| panic!("{request}"));
-            assert!(mint.pattern.methods.names().count() > 0 && !mint.pattern.path.rest, "{request}");
+            let [pattern, _] = mint.patterns();
+            assert!(pattern.methods.names().count() > 0 && !pattern.path.rest, "{request}");
         }
     }
 
@@ -194,7 +224,7 @@ mod tests {
     #[test]
     fn a_host_has_its_own_and_those_of_servers_that_are_run_anywhere() {
         let requests = |host: &str, preset: Option<&Preset>| -> Vec<&'static str> {
-            at(&Host::parse(host).unwrap(), preset).iter().map(Mint::request).collect()
+            at(&Host::parse(host).unwrap(), preset).into_iter().map(Mint::request).collect()
         };
         let anywhere = requests("bao.example.com", None);
         assert_eq!(anywhere, ANYWHERE);

@@ -175,7 +175,7 @@ pub(crate) struct Terms {
     /// The entries of `allow` and then those of `except`, as written; none where the policy names none.
     pub(crate) written: Box<[Box<str>]>,
     /// Requests that `allow` matches and whose answer is a credential, where the rule puts one on.
-    pub(crate) minting: Vec<Mint>,
+    pub(crate) minting: Vec<&'static Mint>,
     /// An encoded slash in a path to its destination stays inside its segment.
     pub(crate) opaque_slash: bool,
 }
@@ -188,7 +188,7 @@ impl Terms {
 
     /// Whether the answer to this request is a credential.
     pub(crate) fn mints(&self, method: &http::Method, path: &str) -> bool {
-        self.minting.iter().flat_map(Mint::patterns).any(|pattern| pattern.matches(method, path))
+        self.minting.iter().flat_map(|mint| mint.patterns()).any(|pattern| pattern.matches(method, path))
     }
 }
 

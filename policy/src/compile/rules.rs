@@ -243,7 +243,7 @@ fn minting<S>(
     allow: &[RequestPattern],
     credential: Option<&Credential<S>>,
     check: &mut Check,
-) -> Option<Vec<Mint>> {
+) -> Option<Vec<&'static Mint>> {
     let (Some(credential), HostPattern::Exact(host)) = (credential, host) else { return Some(Vec::new()) };
     let mut mints = minting::at(host, credential.preset);
     mints.retain(|mint| allow.iter().any(|entry| mint.meets(entry)));

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use super::trie::{ANY_CALLER, Entry, Says, Trie};
 use crate::compile::{Callers, Rule, Terms};
 use crate::destination::{Host, HostPattern, MethodSet, Scheme};
-use crate::minting::Mint;
 use crate::workload::Workloads;
 
 /// Every destination of a policy: exact hosts, and suffixes that are tried label by label.
@@ -142,10 +141,10 @@ impl Site {
                 let says = if terms.names_minting(pattern) { Says::AllowMinting } else { Says::Allow };
                 self.paths.insert(pattern, Entry { methods: pattern.methods, says, ..entry.clone() });
             }
-            let refused = terms.except.iter().map(|pattern| (pattern.clone(), Says::Except));
-            let minting = terms.minting.iter().flat_map(Mint::patterns).map(|pattern| (pattern, Says::Minting));
+            let refused = terms.except.iter().map(|pattern| (pattern, Says::Except));
+            let minting = terms.minting.iter().flat_map(|mint| mint.patterns()).map(|pattern| (pattern, Says::Minting));
             for (pattern, says) in refused.chain(minting) {
-                self.paths.insert(&pattern, Entry { methods: pattern.methods, credential: None, says, unsearched: false, ..entry.clone() });
+                self.paths.insert(pattern, Entry { methods: pattern.methods, credential: None, says, unsearched: false, ..entry.clone() });
             }
         }
     }
