@@ -146,6 +146,12 @@ impl Known {
         found
     }
 
+    /// Whether the path shows it: then the path is not for the audit, which is read by many.
+    #[must_use]
+    pub fn is_in_path(&self, path: &str) -> bool {
+        path.split('/').any(|segment| self.find(segment.as_bytes()).is_some())
+    }
+
     fn find(&self, text: &[u8]) -> Option<Arc<Thing>> {
         let word = self.lengths.get(text.len() / 64)?.load(Ordering::Acquire);
         if word >> (text.len() % 64) & 1 == 0 {
@@ -204,6 +210,7 @@ mod tests {
         }
         let token = Thing::Token { task: "t".into() };
         assert_eq!(shown(&known, "/a/token-of-a-task/b", &[]), Some(token.clone()));
+        assert!(known.is_in_path("/a/token-of-a-task/b") && !known.is_in_path("/a/token-of-another/b"));
         assert_eq!(shown(&known, "/", &[("authorization", "Bearer token-of-a-task")]), Some(token));
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
+use http::uri::PathAndQuery;
 use keygress_policy::Rule;
 use keygress_policy::decide::Grant;
 use keygress_policy::destination::{Host, Scheme};
@@ -19,6 +20,9 @@ use crate::statement::Trace;
 
 /// The code of a request that ended without an answer.
 const BROKEN_OFF: &str = "broken_off";
+
+/// The path on record of a request whose own shows what no reader of the audit may see.
+const PATH_MASKED: &str = "/masked";
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -62,7 +66,11 @@ impl<'l> Record<'l> {
         self.event.method = Some(asked.head.method.clone());
         self.event.destination = Some(Destination { scheme: asked.scheme, host: asked.host.clone(), port: asked.port });
         self.event.path = asked.head.uri.path_and_query().cloned();
-        self.event.shown = self.line.shared().known.shown(&asked.head);
+        let known = &self.line.shared().known;
+        self.event.shown = known.shown(&asked.head);
+        if self.event.shown.is_some() && known.is_in_path(asked.head.uri.path()) {
+            self.event.path = Some(PathAndQuery::from_static(PATH_MASKED));
+        }
         if self.line.way == Way::Mutual {
             self.event.trace = asked.head.extensions.get().map(|Trace(trace)| Arc::clone(trace));
         }

@@ -109,13 +109,16 @@ fn the_value_of_a_credential_from_an_application_is_an_alert() {
     let alike: String = world.key.chars().rev().collect();
     curl(&world, &world.url("/hello"), &alike);
     curl(&world, &format!("https://other.test:{}/hello", other.port), &world.key);
+    // In the path it must not get on record.
+    curl(&world, &world.url(&format!("/hello/{}", world.key)), &alike);
     let alerts = alerts(&mut world);
-    assert_eq!(codes(&alerts), ["real_value"], "{alerts:#?}");
+    assert_eq!(codes(&alerts), ["real_value", "real_value"], "{alerts:#?}");
     let records = world.proxy.records().unwrap();
     let used = records.iter().find(|record| record["activity"] == "used").unwrap();
     let fingerprint = used["keygress"]["fingerprint"].as_str().unwrap();
     assert!(alerts[0]["message"].as_str().unwrap().contains(fingerprint) && alerts[0]["keygress"]["credential"] == "key", "{alerts:#?}");
-    assert!(counted(&world, "real_value") && !world.proxy.record_lines().join("\n").contains(&world.key));
+    assert!(world.proxy.metrics().contains("keygress_alerts_total{detector=\"real_value\"} 2\n"));
+    assert!(!world.proxy.record_lines().join("\n").contains(&world.key));
 }
 
 #[test]
