@@ -8,8 +8,10 @@ use std::sync::Arc;
 pub struct Caller {
     /// A local process, as the kernel names it.
     pub process: Option<Process>,
-    /// The pod whose verified token the listener holds.
+    /// The pod whose verified token the listener holds, or the caller presented.
     pub pod: Option<Pod>,
+    /// The verified token that the caller presented to the broker.
+    pub token: Option<Token>,
     /// The other end of a connection over mutual TLS.
     pub peer: Option<Peer>,
     /// The task whose token was presented, or whose listener was used; of a peer, the task that it says to speak for.
@@ -65,6 +67,25 @@ impl Peer {
     }
 }
 
+/// A JWT (RFC 7519) that an issuer gave the caller, verified; never the token itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Token {
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+    /// Its other claims that are texts, numbers, truth values, or lists of those: every value as its text.
+    pub claims: BTreeMap<String, Vec<String>>,
+}
+
+impl Token {
+    /// The one name for its holder.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} ({})", self.subject, self.issuer)
+    }
+}
+
 /// One bounded run of a workload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Task {
@@ -87,6 +108,7 @@ pub(crate) struct Selector {
     pub(crate) pod: Option<PodSelector>,
     pub(crate) process: Option<ProcessSelector>,
     pub(crate) peer: Option<PeerSelector>,
+    pub(crate) token: Option<TokenSelector>,
     /// Labels that the task must have.
     pub(crate) task: Option<BTreeMap<String, String>>,
 }
@@ -117,15 +139,24 @@ pub(crate) struct PeerSelector {
     pub(crate) workload: Option<String>,
 }
 
+/// A token as the policy describes it; a subject or at least one claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenSelector {
+    pub(crate) issuer: String,
+    pub(crate) subject: Option<String>,
+    pub(crate) claims: BTreeMap<String, String>,
+}
+
 impl Selector {
     /// Whether the caller has proven everything that is given. A selector of nothing recognises nobody.
     pub(crate) fn recognises(&self, caller: &Caller) -> bool {
-        let given = self.pod.is_some() || self.process.is_some() || self.peer.is_some() || self.task.is_some();
+        let given = self.pod.is_some() || self.process.is_some() || self.peer.is_some() || self.token.is_some() || self.task.is_some();
         // What labels a task of a peer has is the peer's word: it counts where the policy names the peer.
         let believed = self.task.is_none() || caller.peer.is_none() || self.peer.is_some();
         given
             && believed
             && self.peer.as_ref().is_none_or(|peer| caller.peer.as_ref().is_some_and(|proven| peer.recognises(proven)))
+            && self.token.as_ref().is_none_or(|token| caller.token.as_ref().is_some_and(|proven| token.recognises(proven)))
             && self.pod.as_ref().is_none_or(|pod| caller.pod.as_ref().is_some_and(|proven| pod.recognises(proven)))
             && self.process.as_ref().is_none_or(|process| caller.process.as_ref().is_some_and(|proven| process.recognises(proven)))
             && self.task.as_ref().is_none_or(|labels| caller.task.as_ref().is_some_and(|proven| has_labels(proven, labels)))
@@ -152,6 +183,14 @@ impl PeerSelector {
         admits(self.spiffe_id.as_ref(), proven.spiffe_id.as_ref())
             && self.dns_name.as_ref().is_none_or(|name| proven.dns_names.contains(name))
             && self.workload.as_ref().is_none_or(|name| proven.workloads.iter().any(|own| **own == **name))
+    }
+}
+
+impl TokenSelector {
+    fn recognises(&self, proven: &Token) -> bool {
+        self.issuer == proven.issuer
+            && self.subject.as_ref().is_none_or(|subject| *subject == proven.subject)
+            && self.claims.iter().all(|(name, value)| proven.claims.get(name).is_some_and(|values| values.contains(value)))
     }
 }
 
@@ -250,6 +289,30 @@ mod tests {
         let caller = Caller { peer: Some(proven), task, ..Caller::default() };
         assert!(!Selector { task: Some(labels.clone()), ..Selector::default() }.recognises(&caller));
         assert!(Selector { task: Some(labels), ..peer(Some("spiffe://example.org/ci"), None, None) }.recognises(&caller));
+    }
+
+    #[test]
+    fn a_token_is_recognised_by_its_issuer_and_all_that_is_asked_of_it() {
+        let selector = |issuer: &str, subject: Option<&str>, claims: &[(&str, &str)]| Selector {
+            token: Some(TokenSelector {
+                issuer: issuer.into(),
+                subject: subject.map(Into::into),
+                claims: claims.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            }),
+            ..Selector::default()
+        };
+        let claims = [("repository", vec!["acme/app".to_owned()]), ("groups", vec!["dev".to_owned(), "ops".to_owned()])];
+        let claims = claims.into_iter().map(|(name, values)| (name.to_owned(), values)).collect();
+        let token = Token { issuer: "https://login.example.com".into(), subject: "app".into(), claims };
+        let caller = Caller { token: Some(token), ..Caller::default() };
+        let own = "https://login.example.com";
+        assert!(selector(own, Some("app"), &[]).recognises(&caller));
+        assert!(selector(own, None, &[("repository", "acme/app"), ("groups", "ops")]).recognises(&caller));
+        assert!(!selector("https://other.example.com", Some("app"), &[]).recognises(&caller));
+        assert!(!selector(own, Some("app2"), &[]).recognises(&caller));
+        assert!(!selector(own, Some("app"), &[("repository", "acme/other")]).recognises(&caller));
+        assert!(!selector(own, None, &[("stage", "production")]).recognises(&caller));
+        assert!(!selector(own, Some("app"), &[]).recognises(&Caller::default()));
     }
 
     #[test]

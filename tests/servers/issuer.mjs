@@ -39,6 +39,15 @@ const provider = new Provider("https://issuer.test", {
   clientAuthMethods: ["none", "client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"],
   features: {
     clientCredentials: { enabled: true },
+    // An access token for this resource is a JWT.
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => undefined,
+      getResourceServerInfo: (_, resource) => {
+        if (resource !== "urn:keygress:broker") throw new errors.InvalidTarget("there is no such resource");
+        return { scope: "", audience: "keygress-broker", accessTokenFormat: "jwt", accessTokenTTL: settings.ttl };
+      },
+    },
     introspection: { enabled: true },
     revocation: { enabled: true },
     devInteractions: { enabled: false },

@@ -21,6 +21,9 @@ pub mod alone;
 /// A child process that ends with its handle, and its lines.
 pub mod process;
 
+/// An issuer of JWTs.
+pub mod signer;
+
 /// Attacks, by every way in, and the oracle that finds a secret again.
 pub mod attack;
 

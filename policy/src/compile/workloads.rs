@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use super::check::{Check, Compiled, Named, Section};
 use crate::destination::Host;
-use crate::document::{At, KubernetesEntry, MtlsEntry, ProcessEntry, TaskEntry, WorkloadEntry};
+use crate::document::{At, JwtEntry, KubernetesEntry, MtlsEntry, ProcessEntry, TaskEntry, WorkloadEntry};
 use crate::name::WorkloadName;
 use crate::problem::Place;
-use crate::workload::{PeerSelector, PodSelector, ProcessSelector, Selector};
+use crate::workload::{PeerSelector, PodSelector, ProcessSelector, Selector, TokenSelector};
 
 /// Length of a container id, in hexadecimal digits.
 const CONTAINER_DIGITS: usize = 64;
@@ -27,12 +27,13 @@ pub(super) fn compile(section: Section<WorkloadEntry>, check: &mut Check) -> (Co
 
 fn selector(named: &Named<WorkloadEntry>, check: &mut Check) -> Option<Selector> {
     let entry = &named.entry;
-    if entry.kubernetes.is_none() && entry.process.is_none() && entry.mtls.is_none() && entry.task.is_none() {
+    let given = [entry.kubernetes.is_some(), entry.process.is_some(), entry.mtls.is_some(), entry.jwt.is_some(), entry.task.is_some()];
+    if !given.contains(&true) {
         check.error(
             "empty_selector",
             named.place,
             format!("workload `{}` is recognised by nothing", named.name),
-            "add `kubernetes:`, `process:`, `mtls:` or `task:`; for every caller write `from: any` in the rule",
+            "add `kubernetes:`, `process:`, `mtls:`, `jwt:` or `task:`; for every caller write `from: any` in the rule",
         );
         return None;
     }
@@ -40,6 +41,7 @@ fn selector(named: &Named<WorkloadEntry>, check: &mut Check) -> Option<Selector>
         entry.kubernetes.as_ref().is_none_or(|pod| check_pod(pod, named, check)),
         entry.process.as_ref().is_none_or(|process| check_process(&process.value, named.at(process), named, check)),
         entry.mtls.as_ref().is_none_or(|peer| check_peer(&peer.value, named.at(peer), named, check)),
+        entry.jwt.as_ref().is_none_or(|token| check_token(&token.value, named.at(token), named, check)),
         entry.task.as_ref().is_none_or(|task| check_task(&task.value, named.at(task), check)),
     ];
     clean.iter().all(|clean| *clean).then(|| Selector {
@@ -50,6 +52,7 @@ fn selector(named: &Named<WorkloadEntry>, check: &mut Check) -> Option<Selector>
         }),
         process: entry.process.as_ref().map(|process| process_selector(&process.value)),
         peer: entry.mtls.as_ref().map(|peer| peer_selector(&peer.value)),
+        token: entry.jwt.as_ref().map(|token| token_selector(&token.value)),
         task: entry.task.as_ref().map(|task| task.value.labels.clone()),
     })
 }
@@ -155,6 +158,33 @@ fn is_dns_name(text: &str) -> bool {
 fn peer_selector(peer: &MtlsEntry) -> PeerSelector {
     let text = |value: &Option<At<String>>| value.as_ref().map(|value| value.value.clone());
     PeerSelector { spiffe_id: text(&peer.spiffe_id), dns_name: text(&peer.dns_name), workload: text(&peer.workload) }
+}
+
+fn check_token(token: &JwtEntry, place: Place, named: &Named<WorkloadEntry>, check: &mut Check) -> bool {
+    if token.subject.is_none() && token.claims.is_empty() {
+        let message = format!("workload `{}` is everybody to whom this issuer gives a token", named.name);
+        check.error("empty_selector", place, message, "add its `subject`, or `claims` that only it has");
+        return false;
+    }
+    let texts = [Some(&token.issuer), token.subject.as_ref()]
+        .into_iter()
+        .flatten()
+        .chain(token.claims.iter().flat_map(|(name, value)| [name, value]));
+    let empty = texts.into_iter().any(String::is_empty);
+    if empty {
+        check.error("empty_selector", place, "the token is named by an empty text", "fill it in, or leave the key out");
+        return false;
+    }
+    let registered = token.claims.keys().find(|name| matches!(name.as_str(), "iss" | "sub" | "aud" | "exp" | "nbf" | "iat" | "jti"));
+    if let Some(name) = registered {
+        let help = "`issuer` and `subject` have keys of their own; the audience and the times are checked for every token";
+        check.error("bad_claim", place, format!("`{name}` is none of `claims`"), help);
+    }
+    registered.is_none()
+}
+
+fn token_selector(token: &JwtEntry) -> TokenSelector {
+    TokenSelector { issuer: token.issuer.clone(), subject: token.subject.clone(), claims: token.claims.clone() }
 }
 
 fn check_task(task: &TaskEntry, place: Place, check: &mut Check) -> bool {

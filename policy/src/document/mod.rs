@@ -80,6 +80,8 @@ pub(crate) struct WorkloadEntry {
     pub(crate) process: Option<At<ProcessEntry>>,
     /// The other end of a connection over mutual TLS: a keygress for which this one is the broker, or a workload itself.
     pub(crate) mtls: Option<At<MtlsEntry>>,
+    /// The holder of a JWT that it presents to the broker: which issuers are believed, `proxy.yaml` says.
+    pub(crate) jwt: Option<At<JwtEntry>>,
     /// A task, by the labels that it was started with.
     pub(crate) task: Option<At<TaskEntry>>,
 }
@@ -125,6 +127,20 @@ pub(crate) struct MtlsEntry {
     pub(crate) dns_name: Option<At<String>>,
     /// The workload for which that keygress says to speak, by the name in its own policy. Default: whoever it is.
     pub(crate) workload: Option<At<String>>,
+}
+
+/// The holder of a JWT. At least one of `subject` and `claims`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Jwt")]
+pub(crate) struct JwtEntry {
+    /// Its issuer: `iss`, exactly.
+    pub(crate) issuer: String,
+    /// Its subject: `sub`, exactly.
+    pub(crate) subject: Option<String>,
+    /// Claims that it must have, with these values; of a list, one of its entries.
+    #[serde(default)]
+    pub(crate) claims: BTreeMap<String, String>,
 }
 
 /// A task.

@@ -174,6 +174,9 @@ fn a_workload_is_refused_for_each_of_these() {
         ("mtls: { spiffe_id: 'spiffe://example.org/*' }", "bad_spiffe_id"),
         ("mtls: { dns_name: '*.example.org' }", "bad_dns_name"),
         ("mtls: { dns_name: A.example.org }", "bad_dns_name"),
+        ("jwt: { issuer: 'https://ci.example.com' }", "empty_selector"),
+        ("jwt: { issuer: 'https://ci.example.com', subject: '' }", "empty_selector"),
+        ("jwt: { issuer: 'https://ci.example.com', claims: { aud: keygress } }", "bad_claim"),
         ("mtls: { dns_name: 127.0.0.1 }", "bad_dns_name"),
         ("mtls: { dns_name: a.example, workload: '' }", "empty_selector"),
     ] {

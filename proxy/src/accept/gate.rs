@@ -199,7 +199,7 @@ pub(super) fn refused(unproven: Unproven) -> Refusal {
     let code = match unproven {
         Unproven::TokenMissing | Unproven::WrongToken => Code::CallerUnproven,
         Unproven::NoOwner | Unproven::SameUid | Unproven::OtherUid => Code::CallerRefused,
-        Unproven::NoCertificate | Unproven::BadCertificate(_) => Code::PeerRefused,
+        Unproven::NoCertificate | Unproven::BadCertificate(_) | Unproven::BadToken(_) => Code::PeerRefused,
     };
     Refusal::new(code, unproven.to_string())
 }

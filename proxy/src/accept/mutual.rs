@@ -4,9 +4,11 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use http::header::PROXY_AUTHORIZATION;
-use http::{Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -15,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use zeroize::Zeroizing;
 
 use super::connect::HANDSHAKE_TIMEOUT;
 use super::pace::{Heads, Paced};
@@ -22,7 +25,7 @@ use super::serve::{Closes, Door, Shut, http1_builder, http2_builder, overloaded,
 use super::{Entrance, connect, gate};
 use crate::body::Body;
 use crate::caller::peer::{Guest, Peers};
-use crate::caller::{Proven, RunningTask, Unproven};
+use crate::caller::{Proven, RunningTask, Unproven, bearer};
 use crate::exchange::{Line, Way, Worker, exchange, unanswered, unpanicked};
 use crate::refusal::{Code, Refusal};
 use crate::statement::{Behalf, Channel, Of, PREFIX, Trace};
@@ -31,6 +34,9 @@ use crate::worker::{Counted, Pace};
 
 /// How many that one connection speaks for are remembered at once.
 const VOICES_MAX: usize = 1024;
+
+/// How long a token that was good is taken for good on a connection that stays open, up to its expiry.
+const GOOD_FOR: Duration = Duration::from_secs(10);
 
 /// Requests under way on one connection: a peer brings those of all its callers.
 const STREAMS_MAX: u32 = 1000;
@@ -66,14 +72,19 @@ pub(super) fn take(entrance: &Rc<Entrance>, stream: TcpStream) {
 struct Visit {
     worker: Rc<Worker>,
     counted: Rc<Counted>,
+    peers: Arc<Peers>,
     guest: Option<Rc<Guest>>,
     /// The peer itself.
     own: Rc<Line>,
     shut: Option<Shut>,
     voices: RefCell<HashMap<Behalf, Voice>>,
+    /// Holders of tokens by the hash of those, and when they were last proven.
+    bearers: RefCell<Bearers>,
     /// Told where the connection must not be used on.
     leave: Notify,
 }
+
+type Bearers = HashMap<Box<[u8]>, (Voice, Instant)>;
 
 /// Somebody for whom a peer speaks.
 #[derive(Clone)]
@@ -94,8 +105,9 @@ impl Visit {
         let guest = guest.ok().map(Rc::new);
         let caller = Caller { peer: guest.as_ref().map(|guest| guest.peer.clone()), ..Caller::default() };
         let own = Line::new(worker.clone(), Way::Mutual, Proven::remote(caller, guest.clone())).counting(Some(counted.clone()));
-        let worker = worker.clone();
-        Self { worker, counted, guest, own: Rc::new(own), shut, voices: RefCell::default(), leave: Notify::new() }
+        let (worker, peers) = (worker.clone(), peers.clone());
+        let (voices, bearers, leave) = (RefCell::default(), RefCell::default(), Notify::new());
+        Self { worker, counted, peers, guest, own: Rc::new(own), shut, voices, bearers, leave }
     }
 
     /// Whose request this is. Whatever it says of that is taken off it.
@@ -120,6 +132,40 @@ impl Visit {
         let (behalf, trace) = guest.says(statement, Of { method: request.method().as_str(), origin: &origin, path }).map_err(refused)?;
         request.extensions_mut().insert(Trace(trace));
         Ok(self.voice(guest, behalf))
+    }
+
+    /// The token by which whoever asks proves itself, where tokens are taken; it is taken off the request.
+    fn token(&self, headers: &mut HeaderMap) -> Option<Zeroizing<String>> {
+        let may = self.shut.is_none_or(|shut| matches!(shut, Shut::Unproven(Unproven::NoCertificate)));
+        if self.peers.issuers().is_empty() || !may || headers.get_all(PROXY_AUTHORIZATION).iter().nth(1).is_some() {
+            return None;
+        }
+        let token = bearer::presented(headers.get(PROXY_AUTHORIZATION)?)?;
+        headers.remove(PROXY_AUTHORIZATION);
+        Some(token)
+    }
+
+    /// The holder of a token. What was verified on this connection a moment ago is not verified again.
+    async fn bearer(&self, token: &str) -> Result<Voice, Refusal> {
+        if let Some(guest) = &self.guest {
+            guest.is_good().map_err(gate::refused)?;
+        }
+        let hash = digest(&SHA256, token.as_bytes());
+        let hash = hash.as_ref();
+        let found = self.bearers.borrow().get(hash).filter(|(_, at)| at.elapsed() < GOOD_FOR).map(|(voice, _)| voice.clone());
+        if let Some(voice) = found {
+            return voice.line.proven.is_good().map(|()| voice).map_err(gate::refused);
+        }
+        let bearer = self.peers.issuers().prove(token).await.map_err(gate::refused)?;
+        let proven = Proven::remote(bearer.over(self.own.proven.caller.clone()), self.guest.clone()).until(bearer.until);
+        let line = Line::new(self.worker.clone(), Way::Mutual, proven).counting(Some(self.counted.clone()));
+        let voice = Voice { line: Rc::new(line), task: None };
+        let mut bearers = self.bearers.borrow_mut();
+        if bearers.len() >= VOICES_MAX {
+            bearers.clear();
+        }
+        bearers.insert(hash.into(), (voice.clone(), Instant::now()));
+        Ok(voice)
     }
 
     fn voice(&self, guest: &Rc<Guest>, behalf: Behalf) -> Voice {
@@ -147,14 +193,18 @@ impl Visit {
         if self.worker.admission.refuses() {
             return overloaded(&self.own, is_connect).await;
         }
-        let voice = match unpanicked(|| self.whose(&mut request)).flatten() {
+        let (found, shut) = match self.token(request.headers_mut()) {
+            Some(token) => (self.bearer(&token).await, None),
+            None => (unpanicked(|| self.whose(&mut request)).flatten(), self.shut),
+        };
+        let voice = match found {
             Ok(voice) => voice,
             Err(refusal) => return exchange(&self.own, Err(refusal)).await,
         };
-        if self.shut.is_some() {
+        if shut.is_some() {
             self.leave.notify_one();
         }
-        let door = Door { task: voice.task, shut: self.shut, captured: None };
+        let door = Door { task: voice.task, shut, captured: None };
         if is_connect && request.version() == Version::HTTP_11 {
             return Box::pin(connect::answer(voice.line, door, request, closes)).await;
         }

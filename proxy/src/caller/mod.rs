@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use keygress_policy::workload::{Caller, Pod, Process};
@@ -23,6 +24,15 @@ pub mod kubernetes;
 
 /// The other end of mutual TLS, proven by its client certificate.
 pub mod peer;
+
+/// The holder of a JWT, proven by the keys of its issuer.
+pub mod bearer;
+
+/// Where those keys are.
+pub mod keys;
+
+/// Verifying a JWT.
+mod jwt;
 
 /// The systemd unit or container of a process.
 mod cgroup;
@@ -66,8 +76,10 @@ pub struct Proven {
     /// What is known at once. Of a process over TCP that is its user: whose socket it is, the kernel says; which process holds it must be
     /// looked for among all of that user's.
     pub caller: Caller,
-    /// The name of the peer, where it came over mutual TLS.
+    /// The name of the peer, where it came to the broker: of its certificate, else of its token.
     pub peer: Option<Arc<str>>,
+    /// When its token proves it no more.
+    until: Option<SystemTime>,
     /// Its certificate, where it came over mutual TLS.
     guest: Option<Rc<Guest>>,
     /// The two ends of a local TCP connection.
@@ -80,15 +92,25 @@ impl Proven {
     /// A caller on another host, proven by the certificate of this guest.
     #[must_use]
     pub fn remote(caller: Caller, guest: Option<Rc<Guest>>) -> Self {
-        let peer = caller.peer.as_ref().map(|peer| peer.name().into());
+        let of_token = || caller.token.as_ref().map(|token| token.name().into());
+        let peer = caller.peer.as_ref().map(|peer| peer.name().into()).or_else(of_token);
         Self { caller, peer, guest, ..Self::default() }
+    }
+
+    /// The same, for as long as its token proves it.
+    #[must_use]
+    pub fn until(self, until: SystemTime) -> Self {
+        Self { until: Some(until), ..self }
     }
 
     /// Whether what proved it would still do: asked for every request on a connection that was opened long before.
     ///
     /// # Errors
-    /// Where its certificate is taken no more.
+    /// Where its certificate is taken no more, or its token has expired.
     pub fn is_good(&self) -> Result<(), Unproven> {
+        if self.until.is_some_and(|until| until <= SystemTime::now()) {
+            return Err(Unproven::BadToken("has expired"));
+        }
         self.guest.as_ref().map_or(Ok(()), |guest| guest.is_good())
     }
 }
@@ -110,6 +132,8 @@ pub enum Unproven {
     NoCertificate,
     /// It came over mutual TLS, and its certificate proves nothing: it has expired, say.
     BadCertificate(&'static str),
+    /// It came to the broker with a token that proves nothing.
+    BadToken(&'static str),
 }
 
 impl fmt::Display for Unproven {
@@ -120,7 +144,8 @@ impl fmt::Display for Unproven {
             Self::OtherUid => "the listener belongs to a task of another user",
             Self::WrongToken => "no running task has this token",
             Self::TokenMissing => "a task token is needed and none was sent",
-            Self::NoCertificate => "the caller showed no client certificate",
+            Self::NoCertificate => "the caller showed no client certificate, and no token of an issuer that is believed here",
+            Self::BadToken(why) => return write!(f, "the token {why}"),
             Self::BadCertificate(why) => return write!(f, "the client certificate {why}"),
         })
     }
@@ -216,6 +241,7 @@ impl Callers {
                     caller: Caller { process, pod, ..Caller::default() },
                     peer: None,
                     guest: None,
+                    until: None,
                     ends,
                     looked_into: OnceCell::new(),
                 })

@@ -14,6 +14,7 @@ use rustls::version::TLS13;
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 
 use super::Unproven;
+use super::bearer::Issuers;
 use crate::identity::{Identity, Names, public_key, why_not};
 use crate::statement::{Behalf, Channel, Of, Verifier, Window};
 
@@ -24,13 +25,26 @@ const GOOD_FOR: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Peers {
     identity: Identity,
+    issuers: Issuers,
 }
 
 impl Peers {
     /// Shows this certificate, and takes those that come from its authorities.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        Self { identity }
+        Self { identity, issuers: Issuers::default() }
+    }
+
+    /// Believes tokens of these issuers too.
+    #[must_use]
+    pub fn believing(self, issuers: Issuers) -> Self {
+        Self { issuers, ..self }
+    }
+
+    /// The issuers whose tokens are believed.
+    #[must_use]
+    pub fn issuers(&self) -> &Issuers {
+        &self.issuers
     }
 
     /// The TLS of one connection: 1.3 alone, and no session is resumed, as it would outlive its certificate.

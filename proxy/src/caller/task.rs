@@ -37,7 +37,7 @@ const ENDED_MAX: usize = 4_096;
 const USER: &[u8] = b"task:";
 
 /// Some clients leave the padding away.
-const LENIENT: GeneralPurpose =
+pub(super) const LENIENT: GeneralPurpose =
     GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// A task that runs now: its token admits its requests, its placeholders stand for credentials.

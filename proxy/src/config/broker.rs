@@ -17,6 +17,30 @@ pub struct Mutual {
     pub addresses: Vec<SocketAddr>,
     /// What it shows, and whom it trusts.
     pub files: Files,
+    /// Whose tokens are believed of workloads without a certificate.
+    pub issuers: Vec<TokenIssuer>,
+}
+
+/// An issuer whose tokens are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenIssuer {
+    /// `iss`, exactly.
+    pub issuer: String,
+    /// What `aud` must hold.
+    pub audience: String,
+    /// Where its keys are.
+    pub keys: KeySet,
+    /// Whether its tokens are service-account tokens of a Kubernetes cluster, and prove pods.
+    pub is_cluster: bool,
+}
+
+/// Where the keys of an issuer are (JWKS, RFC 7517).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySet {
+    /// A file.
+    File(PathBuf),
+    /// A URL.
+    Url(String),
 }
 
 /// A broker, and how it is reached.
@@ -54,7 +78,9 @@ pub struct MutualFlags {
 impl MutualFlags {
     pub(super) fn over(self, file: Option<file::Mutual>) -> Result<Option<Mutual>, Invalid> {
         let (mut addresses, mut files) = (self.mtls, [self.mtls_certificate, self.mtls_key, self.mtls_ca]);
+        let mut tokens = Vec::new();
         if let Some(file) = file {
+            tokens = file.tokens;
             if addresses.is_empty() {
                 addresses = file.address;
             }
@@ -64,12 +90,43 @@ impl MutualFlags {
         }
         match (addresses.is_empty(), files) {
             (true, [None, None, None]) => Ok(None),
-            (false, [Some(certificate), Some(key), Some(ca)]) => Ok(Some(Mutual { addresses, files: Files { certificate, key, ca } })),
+            (false, [Some(certificate), Some(key), Some(ca)]) => {
+                let issuers = tokens.into_iter().map(issuer).collect::<Result<Vec<_>, _>>()?;
+                once(&issuers)?;
+                Ok(Some(Mutual { addresses, files: Files { certificate, key, ca }, issuers }))
+            }
             (_, _) => {
                 let help = "give `--mtls`, `--mtls-certificate`, `--mtls-key` and `--mtls-ca`, or all four under `listen: { mtls: … }`";
                 Err(Invalid::with_help("the listener over mutual TLS is incomplete".to_owned(), help))
             }
         }
+    }
+}
+
+fn issuer(file: file::TokenIssuer) -> Result<TokenIssuer, Invalid> {
+    let file::TokenIssuer { issuer, audience, jwks, jwks_url, kubernetes } = file;
+    if issuer.is_empty() || audience.is_empty() {
+        let help = "an issuer gives tokens for many: `audience` is the one that means this broker";
+        return Err(Invalid::with_help("an issuer under `tokens:` needs `issuer` and `audience`".to_owned(), help));
+    }
+    let keys = match (jwks, jwks_url) {
+        (Some(file), None) => KeySet::File(file),
+        (None, Some(url)) => KeySet::Url(url),
+        (_, _) => {
+            let help = "give `jwks`, a file, or `jwks_url`: the `jwks_uri` of its `/.well-known/openid-configuration`";
+            return Err(Invalid::with_help(format!("the issuer `{issuer}` under `tokens:` needs exactly one place of its keys"), help));
+        }
+    };
+    Ok(TokenIssuer { issuer, audience, keys, is_cluster: kubernetes })
+}
+
+/// One issuer, one set of keys: of two it would be chance which one is asked.
+fn once(issuers: &[TokenIssuer]) -> Result<(), Invalid> {
+    let mut names: Vec<_> = issuers.iter().map(|issuer| &issuer.issuer).collect();
+    names.sort_unstable();
+    match names.windows(2).find_map(|pair| (pair.first() == pair.last()).then(|| pair.first()).flatten()) {
+        Some(twice) => Err(Invalid::with_help(format!("the issuer `{twice}` stands twice under `tokens:`"), "keep one of the two")),
+        None => Ok(()),
     }
 }
 

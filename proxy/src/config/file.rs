@@ -94,6 +94,26 @@ pub(super) struct Mutual {
     pub(super) key: PathBuf,
     /// The authorities from which client certificates must come.
     pub(super) ca: PathBuf,
+    /// Whose tokens are believed of workloads without a certificate.
+    #[serde(default)]
+    pub(super) tokens: Vec<TokenIssuer>,
+}
+
+/// One of `tokens:`. Exactly one of `jwks` and `jwks_url`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenIssuer {
+    /// `iss`.
+    pub(super) issuer: String,
+    /// What `aud` must hold.
+    pub(super) audience: String,
+    /// The file of its keys; read again when a token needs it.
+    pub(super) jwks: Option<PathBuf>,
+    /// The URL of its keys.
+    pub(super) jwks_url: Option<String>,
+    /// Its tokens are service-account tokens of a Kubernetes cluster, and prove pods.
+    #[serde(default)]
+    pub(super) kubernetes: bool,
 }
 
 /// One of `brokers:`.
@@ -186,7 +206,10 @@ impl ProxyFile {
         let audit = self.audit.iter_mut().filter(|audit| *audit != Path::new("stdout"));
         let state = self.state.iter_mut().flat_map(|state| std::iter::once(&mut state.folder).chain(&mut state.key));
         let kubernetes = self.kubernetes.iter_mut().flat_map(|kubernetes| [&mut kubernetes.token, &mut kubernetes.jwks]);
-        let mutual = self.listen.mtls.iter_mut().flat_map(|mtls| [&mut mtls.certificate, &mut mtls.key, &mut mtls.ca]);
+        let mutual = self.listen.mtls.iter_mut().flat_map(|mtls| {
+            let tokens = mtls.tokens.iter_mut().filter_map(|token| token.jwks.as_mut());
+            [&mut mtls.certificate, &mut mtls.key, &mut mtls.ca].into_iter().chain(tokens)
+        });
         let brokers = self.brokers.values_mut().flat_map(|broker| [&mut broker.certificate, &mut broker.key, &mut broker.ca]);
         let webhook = self.detect.webhook.iter_mut().map(|webhook| &mut webhook.secret);
         let paths = lists

@@ -34,7 +34,7 @@ mod broker;
 mod roots;
 
 pub use audit::size;
-pub use broker::{Broker, Mutual, MutualFlags};
+pub use broker::{Broker, KeySet, Mutual, MutualFlags, TokenIssuer};
 pub use flags::{Flags, duration, named_state};
 pub use roots::roots;
 

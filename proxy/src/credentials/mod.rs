@@ -45,8 +45,8 @@ mod programs;
 /// The HTTP client of the providers.
 mod http;
 
-/// The same client, for what tells somebody something.
-mod post;
+/// The same client, for what is not an issuer.
+mod site;
 
 /// Secrets and lifetimes as issuers write them in JSON.
 mod wire;
@@ -184,9 +184,9 @@ pub use fingerprint::{Fingerprints, nonce};
 pub use held::held_text;
 pub use kept::may_end;
 pub use keyring::{Credentials, Kept, is_same};
-pub use post::Post;
 pub use programs::Programs;
 pub use recall::LeaseInForce;
+pub use site::Site;
 pub use slot::Slot;
 pub use tools::Tools;
 

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::Raised;
 use crate::audit::Destination;
-use crate::credentials::{Post, nonce};
+use crate::credentials::{Site, nonce};
 use crate::metrics::Metrics;
 
 /// The header that proves who tells it, and when: `t=SECONDS,v1=HEX`, an HMAC-SHA256 over `SECONDS.BODY`.
@@ -41,7 +41,7 @@ const REST: Duration = Duration::from_secs(1);
 
 /// Where alerts are told.
 pub struct Webhook {
-    post: Post,
+    site: Site,
     key: hmac::Key,
     metrics: Metrics,
 }
@@ -58,8 +58,8 @@ impl Webhook {
     /// # Errors
     /// What is wrong with either, with the remedy.
     pub fn new(url: &str, secret: &Path, roots: Arc<RootCertStore>, metrics: &Metrics) -> Result<Self, String> {
-        let post = Post::to(url, roots).map_err(|(message, help)| format!("the webhook: {message}; {help}"))?;
-        Ok(Self { post, key: read(secret)?, metrics: metrics.clone() })
+        let site = Site::at(url, roots).map_err(|(message, help)| format!("the webhook: {message}; {help}"))?;
+        Ok(Self { site, key: read(secret)?, metrics: metrics.clone() })
     }
 
     /// The queue, and what must run so that it is told.
@@ -81,7 +81,7 @@ impl Webhook {
         let mut rest = REST;
         for attempt in 1..=TRIES_MAX {
             // Signed anew each time: a receiver may refuse what is old.
-            let sent = self.post.send(self.headers(&body, Timestamp::now()), body.clone()).await;
+            let sent = self.site.send(self.headers(&body, Timestamp::now()), body.clone()).await;
             let Err(why) = sent else { return true };
             tracing::warn!(attempt, of = TRIES_MAX, "the webhook {why}");
             if attempt < TRIES_MAX {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
 
-use keygress::config::{Broker, Mutual, Settings};
+use keygress::config::{Broker, Mutual, Settings, TokenIssuer};
 use keygress::identity::Files;
 use keygress_policy::destination::Host;
 use keygress_tests::client::{OWN_KEY, Reply, curl_reply};
@@ -20,6 +20,9 @@ mod peers;
 /// A key that the sidecar never sees, from the first request to the last.
 mod sidecar;
 
+/// Workloads that have a token and no certificate.
+mod tokens;
+
 const SIDECAR: &str = "spiffe://example.org/ns/shop/sa/keygress";
 
 /// An API, a broker that holds its key, and the authority that vouches for everybody.
@@ -33,6 +36,11 @@ struct World {
 impl World {
     /// A broker with this under `workloads:` and this limit on its rule, if any.
     fn new(workloads: &str, from: &str, more: &str) -> Self {
+        Self::believing(workloads, from, more, |_| Vec::new())
+    }
+
+    /// The same, with issuers whose tokens are believed.
+    fn believing(workloads: &str, from: &str, more: &str, issuers: impl FnOnce(&Site) -> Vec<TokenIssuer>) -> Self {
         let site = Site::new().unwrap();
         let echo = Echo::start(&site, "echo.test").unwrap();
         let key = canary().unwrap();
@@ -59,9 +67,10 @@ rules:
             file.display(),
             echo.port
         );
+        let issuers = issuers(&site);
         let own = files(&site, "broker", &site.certificate("broker.test", Validity::Current).unwrap());
         let broker = Proxy::start_with(&site, &policy, |settings| {
-            settings.mutual = Some(Mutual { addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], files: own });
+            settings.mutual = Some(Mutual { addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))], files: own, issuers });
         });
         Self { echo, key, broker: broker.unwrap(), site }
     }

@@ -10,9 +10,11 @@ use crate::Policy;
 use crate::accept::transparent::Capture;
 use crate::accept::{self, Inherited, Listen, Opened};
 use crate::audit::{Also, Sink};
+use crate::caller::bearer::{Issuer, Issuers};
+use crate::caller::keys;
 use crate::caller::peer::Peers;
-use crate::config::Settings;
-use crate::credentials::Programs;
+use crate::config::{self, KeySet, Mutual, Settings, TokenIssuer};
+use crate::credentials::{Programs, Site};
 use crate::identity::{Files, Identity};
 use crate::reload;
 use crate::sandbox::{self, Declared, Measure, Mode, State, memory, trust};
@@ -58,8 +60,7 @@ impl Prepared {
         let redirected = settings.transparent.iter().map(|address| (*address, Capture::Redirect));
         let captured = redirected.chain(settings.tproxy.iter().map(|address| (*address, Capture::Tproxy))).collect();
         let (tcp, unix) = (settings.tcp.clone(), settings.unix.clone());
-        let peers = settings.mutual.as_ref().map(|mutual| Identity::read(mutual.files.clone()).map(|own| Arc::new(Peers::new(own))));
-        let peers = peers.transpose().map_err(|why| anyhow!("the listener over mutual TLS: {why}"))?;
+        let peers = settings.mutual.as_ref().map(|mutual| peers(mutual, &settings.upstream_ca).map(Arc::new)).transpose()?;
         let mutual = settings.mutual.iter().flat_map(|mutual| mutual.addresses.clone()).collect();
         let (workers, overload_delay) = (settings.workers, settings.overload_delay);
         let listen = Listen { tcp, captured, mutual, peers, unix, workers, overload_delay, task: None };
@@ -207,10 +208,37 @@ fn untouchable(path: &Path) -> Result<(), String> {
     trust::complaint(path).map_or(Ok(()), |complaint| Err(format!("a workload could change what keygress trusts: {complaint}, {help}")))
 }
 
-/// The files by which the process proves itself over mutual TLS.
+/// Who may come over mutual TLS, or with a token.
+fn peers(mutual: &Mutual, roots: &[PathBuf]) -> anyhow::Result<Peers> {
+    let own = Identity::read(mutual.files.clone()).map_err(|why| anyhow!("the listener over mutual TLS: {why}"))?;
+    let issuers = mutual.issuers.iter().map(|TokenIssuer { issuer, audience, keys, is_cluster }| {
+        let place = match keys {
+            KeySet::File(path) => keys::Place::File(path.clone()),
+            KeySet::Url(url) => {
+                let site = Site::at(url, Arc::new(config::roots(roots)?));
+                let site = site.map_err(|(message, help)| anyhow!("the keys of the issuer `{issuer}`: {message}; {help}"))?;
+                let site = Arc::new(site);
+                let ask = move || -> keys::Asked {
+                    let site = Arc::clone(&site);
+                    Box::pin(async move { site.ask().await })
+                };
+                keys::Place::Url(url.clone(), Box::new(ask))
+            }
+        };
+        Ok(Issuer::new(issuer.clone(), audience.clone(), place, *is_cluster))
+    });
+    Ok(Peers::new(own).believing(Issuers::new(issuers.collect::<anyhow::Result<_>>()?)))
+}
+
+/// The files by which the process proves itself over mutual TLS, and those by which others do.
 fn identities(settings: &Settings) -> impl Iterator<Item = &Path> {
     let brokers = settings.brokers.iter().map(|broker| &broker.files);
-    settings.mutual.iter().map(|mutual| &mutual.files).chain(brokers).flat_map(Files::paths)
+    let issuers = settings.mutual.iter().flat_map(|mutual| &mutual.issuers);
+    let keys = issuers.filter_map(|issuer| match &issuer.keys {
+        KeySet::File(path) => Some(path.as_path()),
+        KeySet::Url(_) => None,
+    });
+    settings.mutual.iter().map(|mutual| &mutual.files).chain(brokers).flat_map(Files::paths).chain(keys)
 }
 
 /// What signs the alerts that are told.

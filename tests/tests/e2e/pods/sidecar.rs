@@ -4,20 +4,17 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keygress_tests::alone::alone;
 use keygress_tests::client::{Reply, bare, curl_reply, output};
 use keygress_tests::process::Process;
 use keygress_tests::proxy::binary;
 use keygress_tests::servers::echo::Echo;
+use keygress_tests::signer::{Signer, service_account};
 use keygress_tests::site::{Site, canary};
 use keygress_tests::tools;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{IMAGES, fed};
 
@@ -215,23 +212,10 @@ fn swap(volume: &Path, policy: &str, dated: &str) {
     }
 }
 
-/// A projected token as a cluster signs it, and the cluster's keys.
+/// The token of the pod, and the keys that verify it.
 fn token() -> (String, String) {
-    let random = SystemRandom::new();
-    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref()).unwrap();
-    let point = pair.public_key().as_ref();
-    let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let jwk = json!({ "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "k1", "x": encoded(&point[1..33]), "y": encoded(&point[33..]) });
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = json!({
-        "aud": ["keygress"], "iss": "https://kubernetes.default.svc.cluster.local", "sub": "system:serviceaccount:payments:billing",
-        "exp": now + 3600, "iat": now - 10, "nbf": now - 10,
-        "kubernetes.io": { "namespace": "payments", "pod": { "name": "billing-0" }, "serviceaccount": { "name": "billing" } }
-    });
-    let signed = format!("{}.{}", encoded(br#"{"alg":"ES256","kid":"k1"}"#), encoded(claims.to_string().as_bytes()));
-    let signature = pair.sign(&random, signed.as_bytes()).unwrap();
-    (format!("{signed}.{}", encoded(signature.as_ref())), json!({ "keys": [jwk] }).to_string())
+    let signer = Signer::new("k1").unwrap();
+    (signer.sign(&service_account("https://kubernetes.default.svc.cluster.local", "keygress")).unwrap(), signer.jwks())
 }
 
 #[test]
