@@ -51,8 +51,17 @@ pub fn has_other_users() -> bool {
     std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().last() != Some("1"))
 }
 
-/// A link that leads nowhere with a default route over it, and names.
+/// Links, and names.
 fn prepare() -> Result<()> {
+    links()?;
+    let folder = tempfile::Builder::new().prefix("keygress-test-hosts-").tempdir()?;
+    let hosts = folder.path().join("hosts");
+    std::fs::write(&hosts, HOSTS)?;
+    mount(&hosts, Path::new("/etc/hosts"))
+}
+
+/// Loopback, and a link that leads nowhere with a default route over it: what a fresh network namespace needs to dial anybody.
+pub(crate) fn links() -> Result<()> {
     let ip = tools::program("ip")?;
     for line in [
         "link set lo up",
@@ -66,10 +75,7 @@ fn prepare() -> Result<()> {
     ] {
         output(bare(&ip).args(line.split(' ')))?;
     }
-    let folder = tempfile::Builder::new().prefix("keygress-test-hosts-").tempdir()?;
-    let hosts = folder.path().join("hosts");
-    std::fs::write(&hosts, HOSTS)?;
-    mount(&hosts, Path::new("/etc/hosts"))
+    Ok(())
 }
 
 /// Binds a file over another one.

@@ -32,6 +32,8 @@ pub enum Written {
     Raw(&'static str),
     /// A `CONNECT` as it stands, and what follows it; by the TCP listener alone.
     Connect(&'static str),
+    /// The first bytes of a captured connection as they stand.
+    Captured(&'static str),
     /// Fields of HTTP/2 as they stand, and a body.
     H2(&'static [(&'static str, &'static str)], Option<&'static str>),
 }
@@ -79,6 +81,8 @@ pub enum Expect {
     Refused(u16, &'static str),
     /// Refused by the protocol itself, before it is a request: this status, or no answer at all where it is 0.
     Rejected(u16),
+    /// The connection ends without an answer that could be read; one record of a denial holds the code. Nothing reaches any upstream.
+    Ended(&'static str),
     /// Carried, since it is harmless once written anew; these texts never arrive.
     Carried(&'static [&'static str]),
     /// It cannot be written by this way.
@@ -89,6 +93,7 @@ impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(status, code) => write!(f, "{status} {code}"),
+            Self::Ended(code) => write!(f, "{code}, and the connection ends"),
             Self::Rejected(0) => f.write_str("the stream or connection ends"),
             Self::Rejected(status) => write!(f, "{status} by the protocol"),
             Self::Carried(_) => f.write_str("carried, written anew"),
@@ -101,14 +106,16 @@ impl Case {
     /// What must come of it by this way.
     #[must_use]
     pub fn expected(&self, way: Way) -> Expect {
-        if let Some((_, expect)) = self.but.iter().find(|(but, _)| *but == way) {
-            return *expect;
+        let said = |way: Way| self.but.iter().find(|(but, _)| *but == way).map(|(_, expect)| *expect);
+        if let Some(expect) = said(way).or_else(|| said(way.inside())) {
+            return expect;
         }
         let writable = match self.written {
             Written::Asked(_) => true,
-            Written::Raw(_) => way != Way::ConnectH2,
+            Written::Raw(_) => !way.is_h2(),
             Written::Connect(_) => way == Way::Absolute,
-            Written::H2(..) => way == Way::ConnectH2,
+            Written::Captured(_) => way == Way::CapturedH1,
+            Written::H2(..) => way.is_h2(),
         };
         if writable { self.expect } else { Expect::Unwritable }
     }
@@ -122,9 +129,10 @@ impl Case {
             Written::Asked(asked) => target.ask(way, &asked.request()),
             Written::Raw(text) => target.say(way, &h1::fill(target, way, text)),
             Written::Connect(text) => target.say(way, &h1::fill(target, way, text)),
+            Written::Captured(text) => h1::converse(&mut target.captured()?, target.fill(text).as_bytes()),
             Written::H2(fields, body) => {
                 let fields: Vec<_> = fields.iter().map(|(name, value)| ((*name).to_owned(), target.fill(value))).collect();
-                h2::Connection::open(target)?.say(&fields, body.map(str::as_bytes))
+                h2::Connection::open(target, way)?.say(&fields, body.map(str::as_bytes))
             }
         }
     }
@@ -155,6 +163,7 @@ impl Case {
                     answer.answers
                 );
             }
+            Expect::Ended(_) => ensure!(answer.status == 0, "{}\n{}", what(), answer.text()),
             Expect::Carried(_) => ensure!((200..300).contains(&answer.status) && answer.answers == 1, "{}\n{}", what(), answer.text()),
             Expect::Unwritable => {}
         }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use http::HeaderMap;
 use serde_json::Value;
 
+use super::capture::{self, Place};
 use super::case::{Case, Expect};
 use super::oracle::Oracle;
 use super::way::{Answer, Request, Way};
@@ -78,13 +79,22 @@ pub struct Ground<U> {
     back: Mutex<Vec<Answer>>,
 }
 
+/// The site of a ground. The test that asks for it runs where connections are captured from now on, and so does all that it starts.
+///
+/// # Errors
+/// Where the namespace or the site cannot be made.
+pub fn site() -> Result<Site> {
+    capture::enter()?;
+    Site::new()
+}
+
 impl Ground<Echo> {
     /// The usual upstream.
     ///
     /// # Errors
     /// Where something cannot be started.
     pub fn new() -> Result<Self> {
-        let site = Site::new()?;
+        let site = site()?;
         let api = Echo::start(&site, HOST)?;
         Self::around(site, api, "", "")
     }
@@ -96,7 +106,7 @@ impl Ground<Scripted> {
     /// # Errors
     /// Where something cannot be started.
     pub fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Result<Self> {
-        let site = Site::new()?;
+        let site = site()?;
         let api = Scripted::start(&site, HOST, answer)?;
         Self::around(site, api, "", "")
     }
@@ -118,11 +128,13 @@ impl<U: Upstream> Ground<U> {
     pub fn under(site: Site, api: U, credentials: &str, rest: &str) -> Result<Self> {
         let key = canary()?;
         let policy = policy(&site, &key, api.port(), credentials, rest)?;
-        let proxy = Proxy::start(&site, &policy)?;
+        let place = Place::free()?;
+        let proxy = Proxy::start_with(&site, &policy, |settings| settings.transparent = vec![place.listener])?;
         let evil = Echo::start(&site, "evil.test")?;
         let target = Target {
             listener: proxy.address(),
             socket: Some(proxy.socket().to_path_buf()),
+            captured: Some(place.dialled),
             ca_pem: proxy.ca_pem().to_owned(),
             token: None,
             host: HOST.to_owned(),
@@ -185,7 +197,10 @@ impl<U: Upstream> Ground<U> {
         let arrived = self.api.seen().split_off(before);
         let Expect::Carried(without) = expect else {
             ensure!(arrived.is_empty(), "`{}` by {way} reached the upstream: {arrived:?}", case.name);
-            return Ok(if let Expect::Refused(_, code) = expect { Some(format!("{} {code}", way.recorded())) } else { None });
+            return Ok(match expect {
+                Expect::Refused(_, code) | Expect::Ended(code) => Some(format!("{} {code}", way.recorded())),
+                Expect::Rejected(_) | Expect::Carried(_) | Expect::Unwritable => None,
+            });
         };
         ensure!(arrived.len() == 1, "`{}` by {way}: {} requests arrived: {arrived:?}", case.name, arrived.len());
         let text = arrived.concat().replace(&self.key, "").to_ascii_lowercase();

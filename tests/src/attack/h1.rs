@@ -26,7 +26,7 @@ pub fn write(target: &Target, way: Way, request: &Request) -> Vec<u8> {
     if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
         head += "Connection: close\r\n";
     }
-    head += if way == Way::ConnectH1 { "" } else { "{proof}" };
+    head += if way.inside() == Way::ConnectH1 { "" } else { "{proof}" };
     let head = target.fill(&head).replace("{route}", &target.route).replace("{proof}", &target.proof());
     [head.as_bytes(), b"\r\n", request.body.as_deref().unwrap_or_default()].concat()
 }
@@ -37,16 +37,16 @@ pub fn fill(target: &Target, way: Way, text: &str) -> Vec<u8> {
     let host = if way == Way::Route { "127.0.0.1".to_owned() } else { target.authority() };
     let place = place(way).replace("{target}", &target.authority()).replace("{route}", &target.route);
     let text = text.replace("{target}", &place).replace("{host}", &host);
-    let text = if way == Way::ConnectH1 { text } else { text.replacen("\r\n", &format!("\r\n{}", target.proof()), 1) };
+    let text = if way.inside() == Way::ConnectH1 { text } else { text.replacen("\r\n", &format!("\r\n{}", target.proof()), 1) };
     target.fill(&text).into_bytes()
 }
 
 /// What stands before the path.
 fn place(way: Way) -> &'static str {
-    match way {
+    match way.inside() {
         Way::Absolute | Way::Unix => "https://{target}",
         Way::Route => "/{route}",
-        Way::ConnectH1 | Way::ConnectH2 => "",
+        Way::ConnectH1 | Way::ConnectH2 | Way::CapturedH1 | Way::CapturedH2 => "",
     }
 }
 

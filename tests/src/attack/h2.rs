@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use anyhow::{Context, Result, bail, ensure};
 use httlib_hpack::Decoder;
 
-use super::way::{Answer, Request};
+use super::way::{Answer, Request, Way};
 use super::wire::{Target, Tls};
 
 /// Frame types.
@@ -45,7 +45,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// One HTTP/2 connection inside a tunnel.
+/// One HTTP/2 connection inside TLS.
 pub struct Connection {
     tls: Tls,
     decoder: Decoder<'static>,
@@ -53,12 +53,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Opens a tunnel to the upstream and says the preface: no dynamic table, no push, all the room in the world.
+    /// Opens a connection to the upstream by this way and says the preface: no dynamic table, no push, all the room in the world.
     ///
     /// # Errors
-    /// Where the tunnel is refused.
-    pub fn open(target: &Target) -> Result<Self> {
-        let mut tls = target.tunnel(&target.host, &[b"h2"])?;
+    /// Where it is refused.
+    pub fn open(target: &Target, way: Way) -> Result<Self> {
+        let mut tls = target.secured(way, &target.host, b"h2")?;
         ensure!(tls.conn.alpn_protocol() == Some(b"h2"), "HTTP/2 was not agreed on");
         tls.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
         let mut connection = Self { tls, decoder: Decoder::with_dynamic_size(0), next: 1 };

@@ -13,6 +13,9 @@ pub mod h1;
 /// HTTP/2 by hand: frames and header blocks that no client library would write.
 pub mod h2;
 
+/// Where captured connections come from.
+pub mod capture;
+
 /// What one attack is, and what must come of it.
 pub mod case;
 

@@ -15,14 +15,44 @@ pub enum Way {
     Route,
     /// Absolute-form on the Unix socket.
     Unix,
+    /// A connection that the kernel captured, and HTTP/1.1 inside TLS.
+    CapturedH1,
+    /// A connection that the kernel captured, and HTTP/2 inside TLS.
+    CapturedH2,
 }
 
 impl Way {
-    /// Every way in. Transparent capture belongs here once the harness can redirect a connection.
-    pub const ALL: [Self; 5] = [Self::Absolute, Self::ConnectH1, Self::ConnectH2, Self::Route, Self::Unix];
+    /// Every way in.
+    ///
+    /// What stands inside TLS is the same by a captured connection as by a `CONNECT`, and so is what must come of it. Three things cannot
+    /// be written there. What only a proxy is told (absolute-form, `CONNECT`, routes) is told to nobody: as the first words of a captured
+    /// connection it is refused, by [`cases::captured`](super::cases::captured). Nobody chooses a destination before TLS begins but by
+    /// the server name, which the tests of destinations do. And no token is shown: see [`Way::TOKEN`].
+    pub const ALL: [Self; 7] =
+        [Self::Absolute, Self::ConnectH1, Self::ConnectH2, Self::Route, Self::Unix, Self::CapturedH1, Self::CapturedH2];
 
     /// The ways on which an HTTP/1.1 request is written by hand.
-    pub const H1: [Self; 4] = [Self::Absolute, Self::ConnectH1, Self::Route, Self::Unix];
+    pub const H1: [Self; 5] = [Self::Absolute, Self::ConnectH1, Self::Route, Self::Unix, Self::CapturedH1];
+
+    /// The ways on which a task shows its token. A client whose connection is captured knows of no proxy to which it could show one, and
+    /// what it says inside TLS is for the upstream: who it is, the kernel says.
+    pub const TOKEN: [Self; 5] = [Self::Absolute, Self::ConnectH1, Self::ConnectH2, Self::Route, Self::Unix];
+
+    /// Whether it is HTTP/2.
+    #[must_use]
+    pub fn is_h2(self) -> bool {
+        self.inside() == Self::ConnectH2
+    }
+
+    /// A captured connection counts as the `CONNECT` that it stands for, any other way as itself.
+    #[must_use]
+    pub fn inside(self) -> Self {
+        match self {
+            Self::CapturedH1 => Self::ConnectH1,
+            Self::CapturedH2 => Self::ConnectH2,
+            Self::Absolute | Self::ConnectH1 | Self::ConnectH2 | Self::Route | Self::Unix => self,
+        }
+    }
 
     /// The word that the audit has for it.
     #[must_use]
@@ -30,6 +60,7 @@ impl Way {
         match self {
             Self::Absolute | Self::Route | Self::Unix => "forward",
             Self::ConnectH1 | Self::ConnectH2 => "intercept",
+            Self::CapturedH1 | Self::CapturedH2 => "transparent",
         }
     }
 }
@@ -42,6 +73,8 @@ impl fmt::Display for Way {
             Self::ConnectH2 => "CONNECT, HTTP/2",
             Self::Route => "route",
             Self::Unix => "Unix socket",
+            Self::CapturedH1 => "captured, HTTP/1.1",
+            Self::CapturedH2 => "captured, HTTP/2",
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Connections as an attacker makes them: every byte is ours.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub struct Target {
     pub listener: SocketAddr,
     /// The Unix socket, where there is one.
     pub socket: Option<PathBuf>,
+    /// An address at which whatever is dialled is brought to the proxy, where there is one.
+    pub captured: Option<IpAddr>,
     /// The CA of the proxy, PEM.
     pub ca_pem: String,
     /// The token of a task.
@@ -72,11 +74,15 @@ impl Target {
     /// # Errors
     /// Where nothing listens.
     pub fn tcp(&self) -> Result<TcpStream> {
-        let stream = TcpStream::connect(self.listener).with_context(|| format!("connecting to {}", self.listener))?;
-        stream.set_read_timeout(Some(TIME_MAX))?;
-        stream.set_write_timeout(Some(TIME_MAX))?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        dialled(self.listener)
+    }
+
+    /// A connection to the port of the upstream that the kernel brings to the proxy.
+    ///
+    /// # Errors
+    /// Where none is captured.
+    pub fn captured(&self) -> Result<TcpStream> {
+        dialled(SocketAddr::new(self.captured.context("no connection is captured")?, self.port))
     }
 
     /// The connection on which an HTTP/1.1 request is written by this way.
@@ -86,14 +92,14 @@ impl Target {
     pub fn h1(&self, way: Way) -> Result<Box<dyn Stream>> {
         Ok(match way {
             Way::Absolute | Way::Route => Box::new(self.tcp()?),
-            Way::ConnectH1 => Box::new(self.tunnel(&self.host, &[b"http/1.1"])?),
+            Way::ConnectH1 | Way::CapturedH1 => Box::new(self.secured(way, &self.host, b"http/1.1")?),
             Way::Unix => {
                 let path = self.socket.as_ref().context("there is no Unix socket")?;
                 let stream = UnixStream::connect(path).with_context(|| path.display().to_string())?;
                 stream.set_read_timeout(Some(TIME_MAX))?;
                 Box::new(stream)
             }
-            Way::ConnectH2 => anyhow::bail!("HTTP/2 is not written as text"),
+            Way::ConnectH2 | Way::CapturedH2 => anyhow::bail!("HTTP/2 is not written as text"),
         })
     }
 
@@ -113,15 +119,21 @@ impl Target {
         Ok((String::from_utf8_lossy(&head).into_owned(), stream))
     }
 
-    /// An intercepted connection: `CONNECT` to the upstream, then TLS for this server name.
+    /// An intercepted connection: `CONNECT` to the upstream, or one that is captured, then TLS for this server name and protocol.
     ///
     /// # Errors
     /// Where the tunnel is refused, or the handshake fails.
-    pub fn tunnel(&self, server_name: &str, alpn: &[&[u8]]) -> Result<Tls> {
-        let (head, stream) = self.connect(&self.authority())?;
-        ensure!(head.starts_with("HTTP/1.1 200 "), "CONNECT: {head}");
+    pub fn secured(&self, way: Way, server_name: &str, protocol: &[u8]) -> Result<Tls> {
+        let stream = match way {
+            Way::CapturedH1 | Way::CapturedH2 => self.captured()?,
+            Way::Absolute | Way::ConnectH1 | Way::ConnectH2 | Way::Route | Way::Unix => {
+                let (head, stream) = self.connect(&self.authority())?;
+                ensure!(head.starts_with("HTTP/1.1 200 "), "CONNECT: {head}");
+                stream
+            }
+        };
         let mut config = self.tls()?;
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        config.alpn_protocols = vec![protocol.to_vec()];
         let name = ServerName::try_from(server_name.to_owned())?;
         let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name)?, stream);
         while stream.conn.is_handshaking() {
@@ -148,10 +160,10 @@ impl Target {
     /// Where there is no connection, or nothing comes for [`TIME_MAX`].
     pub fn ask(&self, way: Way, request: &Request) -> Result<Answer> {
         match way {
-            Way::Absolute | Way::ConnectH1 | Way::Route | Way::Unix => self.say(way, &h1::write(self, way, request)),
-            Way::ConnectH2 => {
+            Way::Absolute | Way::ConnectH1 | Way::Route | Way::Unix | Way::CapturedH1 => self.say(way, &h1::write(self, way, request)),
+            Way::ConnectH2 | Way::CapturedH2 => {
                 // Where the tunnel itself is refused there is no stream: that is an end without an answer.
-                let mut connection = h2::Connection::open(self)?;
+                let mut connection = h2::Connection::open(self, way)?;
                 connection.ask(self, request)
             }
         }
@@ -164,4 +176,13 @@ impl Target {
     pub fn say(&self, way: Way, bytes: &[u8]) -> Result<Answer> {
         h1::converse(&mut *self.h1(way)?, bytes)
     }
+}
+
+/// A TCP connection on which nothing is waited for without end.
+fn dialled(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
+    stream.set_read_timeout(Some(TIME_MAX))?;
+    stream.set_write_timeout(Some(TIME_MAX))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

@@ -7,7 +7,6 @@ use keygress_tests::attack::h1;
 use keygress_tests::attack::way::{Request, Way};
 use keygress_tests::attack::{cases, ground};
 use keygress_tests::servers::echo::Echo;
-use keygress_tests::site::Site;
 
 #[test]
 fn nothing_that_is_written_chooses_another_destination() {
@@ -15,14 +14,19 @@ fn nothing_that_is_written_chooses_another_destination() {
 }
 
 #[test]
+fn a_captured_connection_is_no_connection_to_a_proxy() {
+    Ground::new().unwrap().tried(cases::captured::CASES).unwrap();
+}
+
+#[test]
 fn a_name_in_other_letters_is_one_name_on_the_wire() {
     let ground = Ground::new().unwrap();
-    for way in [Way::Absolute, Way::ConnectH1, Way::ConnectH2, Way::Unix] {
+    for way in [Way::Absolute, Way::ConnectH1, Way::ConnectH2, Way::Unix, Way::CapturedH1, Way::CapturedH2] {
         let request = Request { authority: format!("API.TeSt:{}", ground.target.port), ..Request::get("/hello") };
         assert_eq!(ground.ask(way, &request).unwrap().status, 200, "{way}");
     }
     // HTTP/2 upstreams see it as :authority, of which the harness keeps no copy: here it is HTTP/2 by all ways.
-    assert_eq!(ground.api.seen().len(), 4);
+    assert_eq!(ground.api.seen().len(), 6);
     ground.left().unwrap();
 }
 
@@ -38,7 +42,7 @@ fn of(ground: &Ground<Echo>, host: &str, route: &str) -> keygress_tests::attack:
 #[test]
 fn a_name_that_was_rebound_to_this_host_is_not_dialled() {
     // The harness answers for `rebound.test` with loopback, as a name server of the attacker would.
-    let site = Site::new().unwrap();
+    let site = ground::site().unwrap();
     let api = Echo::start(&site, HOST).unwrap();
     let port = ground::Upstream::port(&api);
     let ground = Ground::around(site, api, "", &rebound(port, "")).unwrap();
@@ -116,13 +120,20 @@ fn a_host_with_a_credential_is_never_tunnelled_blind() {
 #[test]
 fn a_server_name_other_than_that_of_the_connect_gets_no_certificate() {
     let ground = Ground::new().unwrap();
-    for name in ["evil.test", "x.api.test", "api.test.evil.test"] {
-        let failed = ground.target.tunnel(name, &[b"http/1.1"]).err().map(|why| format!("{why:#}")).unwrap_or_default();
-        assert!(failed.contains("handshake"), "{name}: {failed:?}");
+    let names = ["evil.test", "x.api.test", "api.test.evil.test"];
+    // By a captured connection the server name is all that names a destination: another one is another destination.
+    for way in [Way::ConnectH1, Way::CapturedH1] {
+        for name in names {
+            let failed = ground.target.secured(way, name, b"http/1.1").err().map(|why| format!("{why:#}")).unwrap_or_default();
+            assert!(failed.contains("handshake"), "{way} {name}: {failed:?}");
+        }
+        assert!(ground.target.secured(way, HOST, b"http/1.1").is_ok(), "its twin by {way}: the right name does");
     }
-    assert!(ground.target.tunnel(HOST, &[b"http/1.1"]).is_ok(), "its twin: the right name does");
+    // Without a name it would be the address that is asked for, and no rule passes that.
+    assert!(ground.target.secured(Way::CapturedH1, "192.0.2.1", b"http/1.1").is_err());
     let records = ground.left().unwrap();
-    assert_eq!(records.iter().filter(|record| record["keygress"]["code"] == "misdirected").count(), 3, "{records:#?}");
+    let of = |code: &str| records.iter().filter(|record| record["keygress"]["code"] == code).count();
+    assert_eq!((of("misdirected"), of("unknown_destination")), (names.len(), names.len() + 1), "{records:#?}");
 }
 
 #[test]
@@ -137,5 +148,8 @@ fn no_name_is_resolved_before_it_is_allowed() {
     let (head, mut rest) = target.connect(&target.authority()).unwrap();
     assert!(head.starts_with("HTTP/1.1 403 ") && head.contains("x-keygress-refusal: unknown_destination"), "{head}");
     rest.read_to_end(&mut Vec::new()).unwrap();
+    assert!(target.secured(Way::CapturedH1, &target.host, b"http/1.1").is_err());
+    let record = ground.proxy.await_record("\"transparent\"").unwrap();
+    assert!(record.contains("unknown_destination"), "{record}");
     ground.left().unwrap();
 }

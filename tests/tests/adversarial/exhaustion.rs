@@ -20,14 +20,16 @@ fn others_are_served<U: Upstream>(ground: &Ground<U>) {
 
 /// Floods until the other side has had enough; fails where it takes all of it.
 fn is_ended(ground: &Ground<Echo>, mut flood: impl FnMut(&mut Connection) -> anyhow::Result<()>) {
-    let mut connection = Connection::open(&ground.target).unwrap();
-    let broken = (0..5000).any(|_| flood(&mut connection).is_err());
-    // What was written into buffers meets its end when that is read.
-    let mut ended = broken;
-    while !ended {
-        ended = connection.read().unwrap().is_none_or(|frame| frame.kind == h2::GOAWAY);
+    for way in [Way::ConnectH2, Way::CapturedH2] {
+        let mut connection = Connection::open(&ground.target, way).unwrap();
+        let broken = (0..5000).any(|_| flood(&mut connection).is_err());
+        // What was written into buffers meets its end when that is read.
+        let mut ended = broken;
+        while !ended {
+            ended = connection.read().unwrap().is_none_or(|frame| frame.kind == h2::GOAWAY);
+        }
+        others_are_served(ground);
     }
-    others_are_served(ground);
 }
 
 #[test]
@@ -47,7 +49,7 @@ fn a_header_block_without_end_ends_the_connection() {
     let ground = Ground::new().unwrap();
     let block = h2::block(&fields(&ground));
     let more = h2::block(&[("x-a".to_owned(), "b".repeat(1000))]);
-    let mut connection = Connection::open(&ground.target).unwrap();
+    let mut connection = Connection::open(&ground.target, Way::ConnectH2).unwrap();
     connection.write(h2::HEADERS, h2::END_STREAM, 1, &block).unwrap();
     let broken = (0..20_000).any(|_| connection.write(h2::CONTINUATION, 0, 1, &more).is_err());
     assert!(broken, "20 MB of one header block were taken");
@@ -60,7 +62,7 @@ fn a_header_block_without_end_ends_the_connection() {
 fn pings_and_settings_without_end_hold_up_nobody() {
     let ground = Ground::new().unwrap();
     for (kind, payload) in [(h2::PING, &b"8 octets"[..]), (h2::SETTINGS, b"")] {
-        let mut connection = Connection::open(&ground.target).unwrap();
+        let mut connection = Connection::open(&ground.target, Way::ConnectH2).unwrap();
         let (mut sent, mut answered) = (0, 0);
         while sent < 20_000 && (0..500).all(|_| connection.write(kind, 0, 0, payload).is_ok()) {
             sent += 500;
@@ -118,7 +120,7 @@ fn a_head_that_is_too_large_is_refused_by_every_way() {
 fn streams_beyond_the_limit_are_refused() {
     let ground = Ground::new().unwrap();
     let block = h2::block(&h2::fields(&ground.target, &Request::get("/hello/never")));
-    let mut connection = Connection::open(&ground.target).unwrap();
+    let mut connection = Connection::open(&ground.target, Way::ConnectH2).unwrap();
     for _ in 0..150 {
         let stream = connection.stream();
         connection.write(h2::HEADERS, h2::END_HEADERS | h2::END_STREAM, stream, &block).unwrap();
@@ -159,6 +161,24 @@ fn heads_that_never_end_hold_up_nobody() {
         .map(|_| {
             let mut stream = ground.target.tcp().unwrap();
             stream.write_all(b"GET https://api.test/hello HTTP/1.1\r\nHost: api.te").unwrap();
+            stream
+        })
+        .collect();
+    others_are_served(&ground);
+    drop(slow);
+    ground.left().unwrap();
+}
+
+/// What nobody can know the destination of yet holds a place, and nothing else.
+#[test]
+fn captured_connections_that_say_nothing_hold_up_nobody() {
+    let ground = Ground::new().unwrap();
+    let slow: Vec<_> = (0..200)
+        .map(|number| {
+            let mut stream = ground.target.captured().unwrap();
+            // Nothing, a record of TLS that does not come, half a word.
+            let begun: &[u8] = [&b""[..], b"\x16\x03\x01\x02\0", b"GE"][number % 3];
+            stream.write_all(begun).unwrap();
             stream
         })
         .collect();

@@ -1,11 +1,10 @@
 //! Getting it back: an upstream that sends the credential to the workload, in every place of an answer. The oracle of the ground has
 //! looked at every byte that came back.
 
-use keygress_tests::attack::ground::{Ground, HOST};
+use keygress_tests::attack::ground::{self, Ground, HOST};
 use keygress_tests::attack::way::{Answer, Request, Way};
 use keygress_tests::servers::parrot::{CODINGS, FORMS, coded, written};
 use keygress_tests::servers::scripted::{Scripted, bearer};
-use keygress_tests::site::Site;
 
 /// One answer by each way, of an upstream of HTTP/1.1 that knows the credential.
 fn answers(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Vec<(Way, Answer, Ground<Scripted>)> {
@@ -197,7 +196,7 @@ fn an_answer_that_nobody_can_read_is_a_failure() {
 
 #[test]
 fn the_documents_of_refusals_hold_nothing_of_the_upstream() {
-    let site = Site::new().unwrap();
+    let site = ground::site().unwrap();
     let api = Scripted::start(&site, HOST, |request| format!("HTTP/1.1 200 {0}\r\n{0}\r\n\r\n", bearer(request)).into_bytes()).unwrap();
     let ground = Ground::around(site, api, "", "").unwrap();
     for way in Way::ALL {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use keygress_tests::attack::ground::{Ground, HOST};
+use keygress_tests::attack::ground::{self, Ground, HOST};
 use keygress_tests::attack::h1;
 use keygress_tests::attack::way::{Answer, Request, Way};
 use keygress_tests::attack::wire::Target;
@@ -15,7 +15,7 @@ use keygress_tests::site::{Site, canary};
 const WORKLOADS: &str = "workloads:\n  one: { task: { labels: { who: one } } }\n  two: { task: { labels: { who: two } } }\n";
 
 /// A ground with these further credentials and rules.
-fn ground(site: Site, credentials: &str, rules: &str) -> Ground<Echo> {
+fn shared(site: Site, credentials: &str, rules: &str) -> Ground<Echo> {
     let api = Echo::start(&site, HOST).unwrap();
     Ground::under(site, api, credentials, &format!("{rules}{WORKLOADS}")).unwrap()
 }
@@ -53,10 +53,10 @@ fn asked(ground: &Ground<Echo>, target: &Target, way: Way, request: &Request) ->
 
 #[test]
 fn a_connection_that_one_identity_opened_serves_no_other() {
-    let ground = ground(Site::new().unwrap(), "", "");
+    let ground = shared(ground::site().unwrap(), "", "");
     for (number, who) in ["one", "two", "one"].into_iter().enumerate() {
         let held = begun(&ground, who);
-        for way in Way::ALL {
+        for way in Way::TOKEN {
             assert_eq!(asked(&ground, &of(&ground, &held), way, &Request::get("/hello")).status, 200, "{way}");
             // Its own is kept from way to way; that of another task, of the same workload too, is not taken.
             assert_eq!(ground.api.connections(), number + 1, "{way}");
@@ -67,7 +67,7 @@ fn a_connection_that_one_identity_opened_serves_no_other() {
 
 #[test]
 fn a_token_that_was_minted_for_one_is_put_on_for_no_other() {
-    let site = Site::new().unwrap();
+    let site = ground::site().unwrap();
     let (minted, base) = (AtomicUsize::new(0), canary().unwrap());
     let issued = base.clone();
     let issuer = Scripted::start(&site, "localhost", move |_| {
@@ -89,16 +89,16 @@ fn a_token_that_was_minted_for_one_is_put_on_for_no_other() {
         issuer.port,
         site.write_secret("client-secret", &secret).unwrap().display()
     );
-    let mut ground = ground(site, &credential, &rule("paid", "minted", paid.port));
+    let mut ground = shared(site, &credential, &rule("paid", "minted", paid.port));
     ground.oracle.hide("minted", &base);
     ground.oracle.hide("client secret", &secret);
     let (one, two) = (begun(&ground, "one"), begun(&ground, "two"));
     let mut seen = Vec::new();
     for held in [&one, &two, &one, &two] {
-        for way in Way::ALL {
+        for way in Way::TOKEN {
             assert_eq!(asked(&ground, &at(&ground, held, "paid", paid.port), way, &Request::get("/hello")).status, 200, "{way}");
         }
-        let tokens: Vec<String> = paid.seen().iter().rev().take(Way::ALL.len()).map(|request| bearer(request).to_owned()).collect();
+        let tokens: Vec<String> = paid.seen().iter().rev().take(Way::TOKEN.len()).map(|request| bearer(request).to_owned()).collect();
         assert!(tokens[0].starts_with(&base) && tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
         seen.push(tokens[0].clone());
     }
@@ -125,16 +125,16 @@ fn held(site: &Site, key: &str) -> String {
 
 #[test]
 fn a_placeholder_opens_nothing_for_another() {
-    let (site, key) = (Site::new().unwrap(), canary().unwrap());
+    let (site, key) = (ground::site().unwrap(), canary().unwrap());
     let upstream = agreeable(&site, "held.test");
     let credential = held(&site, &key);
-    let mut ground = ground(site, &credential, &rule("held", "held", upstream.port));
+    let mut ground = shared(site, &credential, &rule("held", "held", upstream.port));
     ground.oracle.hide("held", &key);
     let (one, two) = (begun(&ground, "one"), begun(&ground, "two"));
     let with = |placeholder: &str| Request::get("/hello").with("Authorization", &format!("Bearer {placeholder}"));
     let (ours, theirs) = (one.placeholders["held"].clone(), two.placeholders["held"].clone());
     let target = at(&ground, &one, "held", upstream.port);
-    for way in Way::ALL {
+    for way in Way::TOKEN {
         let near = ours.strip_suffix(|_: char| true).unwrap_or_default();
         for wrong in
             [with(&theirs), with(near), with(""), with(&key), Request::get("/hello"), with(&ours).with("Authorization", "Bearer x")]
@@ -144,7 +144,7 @@ fn a_placeholder_opens_nothing_for_another() {
         }
         assert_eq!(upstream.seen().len(), 0, "{way}");
     }
-    for way in Way::ALL {
+    for way in Way::TOKEN {
         assert_eq!(asked(&ground, &target, way, &with(&ours)).status, 200, "its twin, {way}");
     }
     for seen in upstream.seen() {
@@ -155,14 +155,14 @@ fn a_placeholder_opens_nothing_for_another() {
 
 #[test]
 fn a_placeholder_is_exchanged_in_its_slot_alone() {
-    let (site, key) = (Site::new().unwrap(), canary().unwrap());
+    let (site, key) = (ground::site().unwrap(), canary().unwrap());
     let upstream = agreeable(&site, "held.test");
     let credential = held(&site, &key);
-    let mut ground = ground(site, &credential, &rule("held", "held", upstream.port));
+    let mut ground = shared(site, &credential, &rule("held", "held", upstream.port));
     ground.oracle.hide("held", &key);
     let one = begun(&ground, "one");
     let ours = one.placeholders["held"].clone();
-    for way in Way::ALL {
+    for way in Way::TOKEN {
         // Where an upstream would store or echo it, it stays what it is.
         let request = Request::post(&format!("/mirror?note={ours}"), format!("note={ours}").as_bytes())
             .with("Authorization", &format!("Bearer {ours}"))
@@ -181,7 +181,7 @@ fn a_placeholder_is_exchanged_in_its_slot_alone() {
 
 #[test]
 fn the_token_of_a_task_that_ended_opens_nothing_nor_do_its_connections() {
-    let ground = ground(Site::new().unwrap(), "", "");
+    let ground = shared(ground::site().unwrap(), "", "");
     let (one, two) = (begun(&ground, "one"), begun(&ground, "two"));
     let target = of(&ground, &one);
     // Two connections from before: the next request on each is refused.
@@ -215,7 +215,7 @@ fn the_token_of_a_task_that_ended_opens_nothing_nor_do_its_connections() {
 #[test]
 fn one_connection_to_the_proxy_puts_on_each_host_its_own() {
     // A cache of what was put on, without the host in its key, would give the second host the first one's.
-    let (site, key) = (Site::new().unwrap(), canary().unwrap());
+    let (site, key) = (ground::site().unwrap(), canary().unwrap());
     let upstream = agreeable(&site, "other.test");
     let file = site.write_secret("other", &key).unwrap();
     let credential = format!(
@@ -223,7 +223,7 @@ fn one_connection_to_the_proxy_puts_on_each_host_its_own() {
          inject: bearer\n    only_to: [other.test]\n",
         file.display()
     );
-    let mut ground = ground(site, &credential, &rule("other", "other", upstream.port));
+    let mut ground = shared(site, &credential, &rule("other", "other", upstream.port));
     ground.oracle.hide("other", &key);
     let one = begun(&ground, "one");
     for way in [Way::Absolute, Way::Unix, Way::Route] {

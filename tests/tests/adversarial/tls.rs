@@ -1,13 +1,13 @@
 //! TLS on both sides: nothing is put on before the peer has proven the name that the policy has, and the proxy proves no other.
 
-use keygress_tests::attack::ground::{Ground, HOST};
+use keygress_tests::attack::ground::{self, Ground, HOST};
 use keygress_tests::attack::way::{Request, Way};
 use keygress_tests::servers::echo::Echo;
 use keygress_tests::site::{Certificate, Site, Validity};
 
 /// A ground whose upstream shows this certificate.
 fn showing(certificate: impl FnOnce(&Site) -> Certificate) -> Ground<Echo> {
-    let site = Site::new().unwrap();
+    let site = ground::site().unwrap();
     let api = Echo::with_certificate(&certificate(&site)).unwrap();
     Ground::around(site, api, "", "").unwrap()
 }
@@ -52,7 +52,9 @@ fn a_spray_of_names_mints_nothing() {
         let (head, _) = ground.target.connect(&authority).unwrap();
         assert!(head.starts_with("HTTP/1.1 403 ") && head.contains("unknown_destination"), "{head}");
         if number % 20 == 0 {
-            assert!(ground.target.tunnel(&format!("n{number}.evil.test"), &[b"h2"]).is_err());
+            for way in [Way::ConnectH2, Way::CapturedH2] {
+                assert!(ground.target.secured(way, &format!("n{number}.evil.test"), b"h2").is_err(), "{way}");
+            }
         }
     }
     assert_eq!(ground.ask(Way::ConnectH2, &Request::get("/hello")).unwrap().status, 200, "its twin: the right name still does");

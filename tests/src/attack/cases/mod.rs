@@ -18,6 +18,9 @@ pub mod paths;
 /// Whose credential, in which slot.
 pub mod slots;
 
+/// What a captured connection begins with.
+pub mod captured;
+
 /// A `GET` that is refused as `bad_request` unless a case says otherwise.
 const GET: Case = Case { name: "", attack: "", written: Written::Asked(Asked::GET), expect: Expect::Refused(400, "bad_request"), but: &[] };
 
@@ -30,5 +33,6 @@ pub fn all() -> Vec<(&'static str, &'static [Case])> {
         ("streams", streams::CASES),
         ("paths", paths::CASES),
         ("slots", slots::CASES),
+        ("captured", captured::CASES),
     ]
 }

@@ -1,7 +1,7 @@
 //! `keygress-attack`: the attacks of this repository against a proxy of your own, by every way in that it has.
 #![expect(clippy::print_stdout, reason = "it speaks to a terminal")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,6 +31,9 @@ struct Arguments {
     /// The Unix socket of the proxy.
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// An address whose connections are captured here and brought to the proxy: what the upstream's name resolves to, say.
+    #[arg(long, value_name = "IP")]
+    captured: Option<IpAddr>,
     /// The route of the upstream. Default: its host.
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
@@ -53,6 +56,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether there is this way into the proxy.
+fn is_there(way: Way, target: &Target) -> bool {
+    match way {
+        Way::Absolute | Way::ConnectH1 | Way::ConnectH2 | Way::Route => true,
+        Way::Unix => target.socket.is_some(),
+        Way::CapturedH1 | Way::CapturedH2 => target.captured.is_some(),
+    }
+}
+
 /// Tries everything; how many attacks came to something else.
 fn run(arguments: Arguments) -> Result<usize> {
     ensure!(
@@ -66,12 +78,13 @@ fn run(arguments: Arguments) -> Result<usize> {
         listener: arguments.proxy,
         ca_pem: std::fs::read_to_string(&arguments.ca).with_context(|| arguments.ca.display().to_string())?,
         socket: arguments.socket,
+        captured: arguments.captured,
         token: arguments.token,
         route: arguments.route.unwrap_or_else(|| host.clone()),
         host,
         port: port.unwrap_or(443),
     };
-    let ways: Vec<Way> = Way::ALL.into_iter().filter(|way| *way != Way::Unix || target.socket.is_some()).collect();
+    let ways: Vec<Way> = Way::ALL.into_iter().filter(|way| is_there(*way, &target)).collect();
     for way in &ways {
         let answer = target.ask(*way, &Request::get("/hello"))?;
         ensure!(
