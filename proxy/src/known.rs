@@ -13,8 +13,9 @@ use percent_encoding::percent_decode_str;
 
 use crate::needles::VALUE_BYTES_MIN;
 
-/// How many things are known; the oldest make room.
-const THINGS_MAX: usize = 65_536;
+/// How many values are known, and how many stand-ins and tokens; of each the oldest make room. Tasks come and go by the thousand, and must
+/// not make keygress forget the value of a credential that is read once.
+const THINGS_MAX: usize = 32_768;
 
 /// The longest value that is recognised, in bytes.
 const VALUE_BYTES_MAX: usize = 4_095;
@@ -62,7 +63,22 @@ pub struct Known {
 #[derive(Default)]
 struct Things {
     by_hash: HashMap<u64, Arc<Thing>>,
-    order: VecDeque<u64>,
+    values: VecDeque<u64>,
+    others: VecDeque<u64>,
+}
+
+impl Things {
+    fn put(&mut self, hash: u64, thing: Thing) {
+        let order = if matches!(thing, Thing::Value { .. }) { &mut self.values } else { &mut self.others };
+        if self.by_hash.insert(hash, Arc::new(thing)).is_none() {
+            order.push_back(hash);
+        }
+        if order.len() > THINGS_MAX
+            && let Some(oldest) = order.pop_front()
+        {
+            self.by_hash.remove(&oldest);
+        }
+    }
 }
 
 impl Default for Known {
@@ -91,14 +107,7 @@ impl Known {
         }
         let hash = secret.hash_with(&self.keyed);
         let mut things = self.things.write().unwrap_or_else(PoisonError::into_inner);
-        if things.by_hash.insert(hash, Arc::new(thing)).is_none() {
-            things.order.push_back(hash);
-        }
-        if things.order.len() > THINGS_MAX
-            && let Some(oldest) = things.order.pop_front()
-        {
-            things.by_hash.remove(&oldest);
-        }
+        things.put(hash, thing);
         drop(things);
         if let Some(word) = self.lengths.get(secret.len() / 64) {
             word.fetch_or(1 << (secret.len() % 64), Ordering::Release);
@@ -135,13 +144,10 @@ impl Known {
                 look(bytes.get(space + 1..).unwrap_or_default());
             }
         }
-        head.uri.path().split('/').for_each(|segment| look(segment.as_bytes()));
+        head.uri.path().split('/').for_each(|segment| look_at(segment, &mut look));
         for pair in head.uri.query().iter().flat_map(|query| query.split('&')) {
             let value = pair.split_once('=').map_or(pair, |(_, value)| value);
-            look(value.as_bytes());
-            if value.contains('%') {
-                look(&std::borrow::Cow::from(percent_decode_str(value)));
-            }
+            look_at(value, &mut look);
         }
         found
     }
@@ -149,7 +155,15 @@ impl Known {
     /// Whether the path shows it: then the path is not for the audit, which is read by many.
     #[must_use]
     pub fn is_in_path(&self, path: &str) -> bool {
-        path.split('/').any(|segment| self.find(segment.as_bytes()).is_some())
+        let mut is_there = false;
+        path.split('/').for_each(|segment| look_at(segment, &mut |text| is_there |= self.find(text).is_some()));
+        is_there
+    }
+
+    /// What a name shows as one of its labels: a name that is looked up, or asked for, is told to many.
+    #[must_use]
+    pub fn in_host(&self, name: &str) -> Option<Arc<Thing>> {
+        name.split('.').find_map(|label| self.find(label.as_bytes()))
     }
 
     fn find(&self, text: &[u8]) -> Option<Arc<Thing>> {
@@ -159,6 +173,14 @@ impl Known {
         }
         let hash = self.keyed.hash_one(text);
         self.things.read().unwrap_or_else(PoisonError::into_inner).by_hash.get(&hash).cloned()
+    }
+}
+
+/// A text as it stands in a URL, and without its escapes.
+fn look_at(text: &str, look: &mut impl FnMut(&[u8])) {
+    look(text.as_bytes());
+    if text.contains('%') {
+        look(&std::borrow::Cow::from(percent_decode_str(text)));
     }
 }
 
@@ -211,6 +233,10 @@ mod tests {
         let token = Thing::Token { task: "t".into() };
         assert_eq!(shown(&known, "/a/token-of-a-task/b", &[]), Some(token.clone()));
         assert!(known.is_in_path("/a/token-of-a-task/b") && !known.is_in_path("/a/token-of-another/b"));
+        assert!(known.is_in_path("/a/%74oken-of%2Da-task") && known.is_in_path("/canary-value%2f1"));
+        assert_eq!(shown(&known, "/canary-value%2F1", &[]), Some(value()));
+        assert_eq!(known.in_host("x.token-of-a-task.evil.test").as_deref(), Some(&token));
+        assert!(known.in_host("token-of-another.evil.test").is_none());
         assert_eq!(shown(&known, "/", &[("authorization", "Bearer token-of-a-task")]), Some(token));
     }
 
@@ -242,5 +268,9 @@ mod tests {
         assert_eq!(shown(&known, "/", &[("x-api-key", "value-00000000")]), None, "the oldest made room");
         assert!(shown(&known, "/", &[("x-api-key", "value-00000001")]).is_some());
         assert_eq!(known.things.read().unwrap().by_hash.len(), THINGS_MAX);
+        // However many tasks there were, values stay known.
+        (0..=THINGS_MAX).for_each(|number| known.add(&secret(&format!("token-{number:08}")), Thing::Token { task: "t".into() }));
+        assert!(shown(&known, "/", &[("x-api-key", "value-00000001")]).is_some());
+        assert_eq!(known.things.read().unwrap().by_hash.len(), 2 * THINGS_MAX);
     }
 }

@@ -101,6 +101,34 @@ impl Lines {
 }
 
 impl Process {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as a service manager does, and returns all that it printed.
+    ///
+    /// # Errors
+    /// Where it cannot be asked to end, or does not within a minute.
+    pub fn end(mut self) -> Result<Vec<String>> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).context("no process")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let end = Instant::now() + READY_TIME_MAX;
+        let mut heard = self.lines.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        while heard.streams_open > 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                bail!("it does not end:\n{}", heard.lines.join("\n"));
+            }
+            heard = self.lines.changed.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let lines = heard.lines.clone();
+        drop(heard);
+        self.child.wait()?;
+        Ok(lines)
+    }
+
     /// Ends it as a crash does: without a word before.
     ///
     /// # Errors

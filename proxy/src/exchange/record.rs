@@ -24,6 +24,9 @@ const BROKEN_OFF: &str = "broken_off";
 /// The path on record of a request whose own shows what no reader of the audit may see.
 const PATH_MASKED: &str = "/masked";
 
+/// The host on record of a request that shows such a thing in a name.
+const HOST_MASKED: &str = "masked.invalid";
+
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Puts on record what is refused and gets no answer.
@@ -165,7 +168,18 @@ impl<'l> Record<'l> {
         self.event.kind = if self.sent { Kind::Used } else { Kind::Denied };
         self.event.code = Some(refusal.code.as_str());
         self.event.message = Some(refusal.detail.clone());
+        self.mask_host();
         self.end(Some(refusal.code.status()), outcome, Some(refusal.code.as_str()));
+    }
+
+    /// A name that nobody may ask for is the caller's own text: what it shows that no reader of the audit may see is not on record.
+    fn mask_host(&mut self) {
+        let Some(Destination { host, .. }) = &mut self.event.destination else { return };
+        let Host::Name(name) = &*host else { return };
+        if let Some(thing) = self.line.shared().known.in_host(name) {
+            *host = Host::Name(HOST_MASKED.into());
+            self.event.shown.get_or_insert(thing);
+        }
     }
 
     fn end(&mut self, status: Option<StatusCode>, outcome: Outcome, code: Option<&'static str>) {

@@ -1,7 +1,8 @@
 //! The ground of the adversarial tests: an upstream that the policy allows, one that it does not, a proxy between, and every sink that a
 //! secret could run into. When the ground is left, each of them has been searched.
 
-use std::sync::{Mutex, PoisonError};
+use std::io::Write;
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -77,6 +78,41 @@ pub struct Ground<U> {
     /// Its folder.
     pub site: Site,
     back: Mutex<Vec<Answer>>,
+    /// How long the log was before.
+    logged_bytes: usize,
+}
+
+/// What the processes of this test binary logged, and the panics among it: the log of `keygress serve`, at its level.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Begins to keep the log.
+static LOGGED: Once = Once::new();
+
+/// A piece of the log.
+struct Logged;
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// From here on what is logged is kept, and what panics say.
+fn logged() {
+    LOGGED.call_once(|| {
+        tracing_subscriber::fmt().compact().with_target(false).with_ansi(false).with_writer(|| Logged).init();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // A log that cannot be written holds nothing.
+            let _ = writeln!(Logged, "{panic}");
+            before(panic);
+        }));
+    });
 }
 
 /// The site of a ground. The test that asks for it runs where connections are captured from now on, and so does all that it starts.
@@ -85,6 +121,7 @@ pub struct Ground<U> {
 /// Where the namespace or the site cannot be made.
 pub fn site() -> Result<Site> {
     capture::enter()?;
+    logged();
     Site::new()
 }
 
@@ -126,6 +163,7 @@ impl<U: Upstream> Ground<U> {
     /// # Errors
     /// Where something cannot be started.
     pub fn under(site: Site, api: U, credentials: &str, rest: &str) -> Result<Self> {
+        let logged_bytes = LOG.lock().unwrap_or_else(PoisonError::into_inner).len();
         let key = canary()?;
         let policy = policy(&site, &key, api.port(), credentials, rest)?;
         let place = Place::free()?;
@@ -143,7 +181,7 @@ impl<U: Upstream> Ground<U> {
         };
         let mut oracle = Oracle::default();
         oracle.hide("key", &key);
-        Ok(Self { target, proxy, api, evil, key, oracle, site, back: Mutex::default() })
+        Ok(Self { target, proxy, api, evil, key, oracle, site, back: Mutex::default(), logged_bytes })
     }
 
     /// Asks by one way; what comes back is searched in the end.
@@ -227,6 +265,8 @@ impl<U: Upstream> Ground<U> {
         }
         self.clean("the audit", self.proxy.record_lines().join("\n").as_bytes())?;
         self.clean("the metrics", self.proxy.metrics().as_bytes())?;
+        let log = LOG.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.clean("the log", log.get(self.logged_bytes..).unwrap_or_default())?;
         self.proxy.records()
     }
 

@@ -26,6 +26,9 @@ mod tls;
 /// Who floods, loses.
 mod exhaustion;
 
+/// What the process writes anywhere.
+mod sinks;
+
 /// What SECURITY.md promises, and what shows it.
 mod proofs;
 
