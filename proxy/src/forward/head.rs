@@ -2,11 +2,12 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Whether a field is always hop-by-hop.
+/// Whether a field is always hop-by-hop. What frames a message is, also by the names that CGI cannot tell from its own.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection"
+            | "content_length"
             | "http2-settings"
             | "keep-alive"
             | "proxy-authenticate"
@@ -16,6 +17,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
             | "te"
             | "trailer"
             | "transfer-encoding"
+            | "transfer_encoding"
             | "upgrade"
     )
 }

@@ -18,6 +18,9 @@ pub mod paths;
 /// Whose credential, in which slot.
 pub mod slots;
 
+/// What others published.
+pub mod requests;
+
 /// What a captured connection begins with.
 pub mod captured;
 
@@ -34,5 +37,6 @@ pub fn all() -> Vec<(&'static str, &'static [Case])> {
         ("paths", paths::CASES),
         ("slots", slots::CASES),
         ("captured", captured::CASES),
+        ("requests", requests::CASES),
     ]
 }
