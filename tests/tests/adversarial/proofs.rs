@@ -26,20 +26,55 @@ fn every_promise_names_tests_that_exist() {
     let (list, proofs) = promises.split_once("### The proofs\n").expect("the proofs");
     let count = list.lines().filter(|line| line.split_once(". **").is_some_and(|(number, _)| number.parse::<u32>().is_ok())).count();
     assert!(count > 10, "the promises were not found");
-    let folders = [("adversarial::", "tests/tests/adversarial"), ("e2e::", "tests/tests/e2e")];
     for number in 1..=count {
         let row = proofs.lines().find(|line| line.starts_with(&format!("| {number} |")));
         let row = row.unwrap_or_else(|| panic!("promise {number} has no row of proofs"));
-        let mut found = 0;
-        for (prefix, folder) in folders {
-            for name in named(row, prefix) {
-                assert!(exists(&root.join(folder), name), "promise {number} names `{prefix}{name}`, which does not exist");
-                found += 1;
-            }
-        }
-        assert!(found > 0, "promise {number} names no test");
+        is_proven(row, &format!("promise {number}"));
     }
 }
+
+/// Fails unless a row names tests, and each of them exists.
+fn is_proven(row: &str, what: &str) {
+    let mut found = 0;
+    for (prefix, folder) in FOLDERS {
+        for name in named(row, prefix) {
+            assert!(exists(&tools::root().join(folder), name), "{what} names `{prefix}{name}`, which does not exist");
+            found += 1;
+        }
+    }
+    assert!(found > 0, "{what} names no test");
+}
+
+#[test]
+fn every_listener_has_a_tag_that_tests_back() {
+    let text = std::fs::read_to_string(tools::root().join("SECURITY.md")).unwrap();
+    let (_, rest) = text.split_once("### The listeners\n").expect("the listeners");
+    let rows: Vec<Vec<&str>> =
+        rest.split("\n\n").nth(1).unwrap().lines().skip(2).map(|row| row.split('|').map(str::trim).collect()).collect();
+    let listeners: Vec<&str> = rows.iter().map(|row| row[1].split(" (").next().unwrap()).collect();
+    assert_eq!(listeners, LISTENERS, "a listener is missing, or is no listener");
+    for row in &rows {
+        let [_, listener, tag, because, tests, _] = row[..] else { panic!("not four columns: {row:?}") };
+        assert!(TAGS.contains(&tag), "{listener}: `{tag}` is no tag");
+        assert!(because.len() > 40, "{listener}: why?");
+        is_proven(tests, listener);
+    }
+}
+
+/// Every listener that there is.
+const LISTENERS: [&str; 8] =
+    ["forward", "intercepted", "routes", "Unix socket", "captured", "mutual TLS", "admin socket", "health and metrics"];
+
+/// What may be said of a listener.
+const TAGS: [&str; 4] = [
+    "robust to untrusted downstream",
+    "robust to untrusted downstream and upstream",
+    "requires trusted downstream",
+    "requires trusted downstream and upstream",
+];
+
+/// Where tests stand, by the word before their names.
+const FOLDERS: [(&str, &str); 3] = [("adversarial::", "tests/tests/adversarial"), ("e2e::", "tests/tests/e2e"), ("proxy::", "proxy/tests")];
 
 #[test]
 fn a_test_that_does_not_exist_is_found_out() {
