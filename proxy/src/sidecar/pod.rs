@@ -121,6 +121,9 @@ fn fits(spec: &Map<String, Value>, plan: &Plan) -> Result<(), String> {
     if is("hostNetwork") {
         return Err("`hostNetwork` would open its listener to the whole node: take it away, or run keygress on the node".to_owned());
     }
+    if is("hostPID") {
+        return Err("`hostPID` lets the other containers look at the process of keygress: take it away".to_owned());
+    }
     if is("shareProcessNamespace") {
         return Err("`shareProcessNamespace` lets the other containers into the memory of keygress: take it away".to_owned());
     }

@@ -189,8 +189,9 @@ fn everything_else_stays_as_it_is() {
 #[test]
 fn a_pod_in_which_keygress_would_not_hold_is_refused_with_the_remedy() {
     type Change = fn(&mut Value);
-    let cases: [(Change, &str); 13] = [
+    let cases: [(Change, &str); 14] = [
         (|pod| pod["spec"]["hostNetwork"] = json!(true), "`hostNetwork` would open its listener"),
+        (|pod| pod["spec"]["hostPID"] = json!(true), "`hostPID` lets the other containers look at"),
         (|pod| pod["spec"]["shareProcessNamespace"] = json!(true), "take it away"),
         (|pod| pod["spec"]["os"] = json!({ "name": "windows" }), "runs on Linux"),
         (|pod| pod["spec"]["containers"] = json!([]), "no containers"),
