@@ -113,7 +113,7 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     if caller_upgrade.is_some() {
         upgrade::ask(&mut head.headers);
     }
-    let mut use_of = Use::prepare(line, &sight, &grant, &mut head).await?;
+    let mut use_of = Use::prepare(line, &sight, &grant, &mut head, record).await?;
     if let Some(attribute) = &grant.rule.attribute {
         attribute.put(&mut head.headers, sight.workload.as_deref(), sight.task_id());
     }
@@ -246,14 +246,20 @@ struct Use<'g> {
 
 impl<'g> Use<'g> {
     /// Checks the slot that the application may have filled, strips its other credentials, and has the value ready.
-    async fn prepare(line: &Line, sight: &Rc<Sight>, grant: &Grant<'g, Source>, head: &mut Parts) -> Result<Self, Refusal> {
+    async fn prepare(
+        line: &Line,
+        sight: &Rc<Sight>,
+        grant: &Grant<'g, Source>,
+        head: &mut Parts,
+        record: &mut Record<'_>,
+    ) -> Result<Self, Refusal> {
         let Some(credential) = grant.credential else {
             // What the application holds, a placeholder or a key of its own, leaves only where the rule forwards it by name.
-            strip(head, &grant.rule.forward, None);
+            record.stripped(strip(head, &grant.rule.forward, None));
             return Ok(Self { sight: Rc::clone(sight), credential: None, needles: None, depth: Depth::Whole });
         };
         credential.injection.admit(head, sight.placeholder(credential)).map_err(|refusal| slot_refused(grant, refusal))?;
-        strip(head, &grant.rule.forward, Some(&credential.injection));
+        record.stripped(strip(head, &grant.rule.forward, Some(&credential.injection)));
         if !line.shared().audit.healthy() {
             return Err(Refusal::new(Code::AuditUnavailable, "the audit does not take records now").by_rule(&grant.rule.name));
         }

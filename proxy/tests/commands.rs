@@ -246,3 +246,75 @@ fn every_example_is_laid_out() {
     let (out, err, code) = keygress(&["fmt", "--check", concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/policies")], POLICY);
     assert!(code == 0 && out.ends_with(" 0 would change, 0 left as they are\n"), "{out}{err}");
 }
+
+/// One process carried request 7 with a lease of its own; an earlier one had a request 7 too.
+const PAST: &str = r#"{"seq":1,"time":1699990000000,"activity":"denied","metadata":{"uid":"aa-1"},"keygress":{"request":7,"code":"full"}}
+{"seq":2,"time":1700000000000,"activity":"policy_loaded","metadata":{"uid":"bb-2"},"keygress":{"generation":1}}
+{"seq":3,"time":1700000001000,"activity":"issued","metadata":{"uid":"bb-3"},"keygress":{"credential":"key","lease":"l-1","expires_in":300}}
+{"seq":4,"time":1700000036000,"activity":"used","metadata":{"uid":"bb-4"},"actor":{"process":{"uid":1000,"pid":42}},"http_request":{"http_method":"GET","url":{"scheme":"https","hostname":"api.example.com","port":443,"path":"/things/1"}},"status_code":200,"keygress":{"request":7,"way":"intercept","workload":"job","task":"t-1","rule":"read","credential":"key","lease":"l-1","fingerprint":"f-1","generation":1,"stripped":"authorization,?accesstoken"}}
+{"seq":5,"time":1700000036100,"activity":"scrubbed","metadata":{"uid":"bb-5"},"keygress":{"request":7,"credential":"key","lease":"l-1","masked":2}}
+{"seq":6,"time":1700000040000,"activity":"revoked","metadata":{"uid":"bb-6"},"keygress":{"credential":"key","lease":"l-1"}}
+{"seq":7,"time":1700000041000,"activity":"denied","metadata":{"uid":"bb-7"},"http_request":{"http_method":"PUT","url":{"scheme":"https","hostname":"api.example.com","port":443,"path":"/things/1"}},"status_code":403,"message":"none this method and path","keygress":{"request":8,"way":"forward","workload":"job","code":"not_allowed","generation":1}}
+"#;
+
+/// What `explain --id` says of a request of [`PAST`].
+fn explained(id: &str, more: &[&str], policy: &str) -> (String, String, i32) {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.jsonl");
+    std::fs::write(&audit, PAST).unwrap();
+    keygress(&[&["explain", "--id", id, "--audit", audit.to_str().unwrap()], more].concat(), policy)
+}
+
+#[test]
+fn a_request_that_was_made_is_explained_by_its_id() {
+    let (out, err, code) = explained("urn:keygress:request:7", &["--policy", "policy.yaml"], POLICY);
+    assert_eq!(code, 0, "{err}");
+    for part in [
+        "sent  GET https://api.example.com/things/1  request 7 at 2023-11-14T22:13:56.000Z\n",
+        "who         workload `job`, task t-1, uid 1000, pid 42, by intercept\n",
+        "rule        read, policy 1 (in force since 2023-11-14T22:13:20.000Z)\n",
+        "credential  `key`, lease l-1, 35 s old, good for another 4 min; fingerprint f-1; since then revoked at 2023-11-14T22:14:00.000Z\n",
+        "stripped    authorization, ?accesstoken, as the application sent it\n",
+        "masked      the credential came back 2 times, and was masked\n",
+        "on record   bb-4 (used), bb-5 (scrubbed)\n",
+        "now         allow, as then: rule `read` allows it and puts on `key`\n",
+    ] {
+        assert!(out.contains(part), "no `{part}` in\n{out}");
+    }
+    assert!(err.contains("1 earlier run had a request 7 too"), "{err}");
+
+    // By the id of a record, and of the earlier process.
+    let (out, _, _) = explained("bb-5", &["--format", "json"], POLICY);
+    assert_eq!((&json(&out)["request"], &json(&out)["credential"]["left"]), (&7.into(), &265.into()), "{out}");
+    let (out, err, _) = explained("aa-1", &[], POLICY);
+    assert!(out.starts_with("refused  a request that could not be read") && err.is_empty(), "{out}{err}");
+}
+
+#[test]
+fn what_was_refused_is_explained_and_what_the_policy_says_of_it_now() {
+    let (out, _, _) = explained("8", &[], POLICY);
+    assert!(out.contains("why         not_allowed: none this method and path") && !out.contains("now  "), "{out}");
+    let (out, _, _) = explained("8", &["--policy", "policy.yaml", "--format", "json"], POLICY);
+    assert_eq!((&json(&out)["now"]["decision"], &json(&out)["changed"]), (&"deny".into(), &false.into()));
+    let wider = POLICY
+        .replace("['GET /things/{id}']", "['GET /things/{id}', PUT /things/**]")
+        .replace("from: job, expect: deny", "from: job, expect: allow");
+    let (out, err, _) = explained("8", &["--policy", "policy.yaml"], &wider);
+    assert!(out.contains("now         allow, otherwise than then: rule `read` allows it"), "{out}{err}");
+    // The workload is gone: whoever asked is nobody now.
+    let renamed = POLICY.replace("  job: {", "  work: {").replace("[job]", "[work]").replace("from: job", "from: work");
+    let (out, err, _) = explained("7", &["--policy", "policy.yaml"], &renamed);
+    assert!(out.contains("now         deny, otherwise than then") && err.contains("no workload `job`"), "{out}{err}");
+}
+
+#[test]
+fn an_id_that_no_request_has_is_told_so() {
+    let (_, err, code) = explained("9", &[], POLICY);
+    assert!(code == 1 && err.contains("no request 9 is in this audit"), "{err}");
+    let (_, err, _) = explained("bb-2", &[], POLICY);
+    assert!(err.contains("`bb-2` is a record, but none of a request"), "{err}");
+    let (_, err, code) = keygress(&["explain", "--id", "7"], POLICY);
+    assert!(code == 2 && err.contains("--audit"), "{err}");
+    let (_, err, code) = keygress(&["explain"], POLICY);
+    assert!(code == 2 && err.contains("METHOD"), "{err}");
+}

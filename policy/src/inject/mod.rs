@@ -86,7 +86,7 @@ pub use rendered::{ClientCertificate, Rendered};
 pub use sending::{Nonce, Payload, Sending};
 pub use shape::{Existing, Kind, Shape};
 pub use sigv4::Chunks;
-pub use strip::strip;
+pub use strip::{Filled, Stripped, strip};
 
 use crate::material::{Material, MaterialKind, Secret};
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use jiff::Timestamp;
 use keygress_policy::destination::{Host, Scheme};
+use keygress_policy::inject::Stripped;
 
 use crate::known::Thing;
 use crate::metrics::Metrics;
@@ -51,6 +52,9 @@ pub use verify::{Expected, Verified, verify, verify_all};
 
 /// How long [`Audit::durable`] waits before it says that the sink refuses.
 const DURABLE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The path on record of a request whose own shows what no reader of the audit may see.
+pub const PATH_MASKED: &str = "/masked";
 
 /// The code of the alert that the end of the audit is missing.
 const CUT_OFF: &str = "audit_cut_off";
@@ -181,6 +185,8 @@ pub struct Event {
     pub generation: Option<u64>,
     /// Seconds until expiry of what was issued.
     pub expires_in: Option<u64>,
+    /// Which of the application's own credentials did not leave.
+    pub stripped: Stripped,
     /// How many occurrences of the credential were masked in the answer.
     pub masked: Option<u64>,
     /// Whether the body of the answer passed without a search: the rule says `unsafe_unscrubbed_body`.
@@ -236,6 +242,7 @@ impl Event {
             status: None,
             generation: None,
             expires_in: None,
+            stripped: Stripped::default(),
             masked: None,
             unscrubbed: false,
             mints: false,

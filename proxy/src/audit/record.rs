@@ -121,6 +121,10 @@ fn ours_of(ours: &mut Object<'_>, event: &Event) {
     ours.text(key!("code"), event.code);
     ours.number(key!("generation"), event.generation);
     ours.number(key!("expires_in"), event.expires_in);
+    if !event.stripped.is_empty() {
+        let names = event.stripped.filled().map(|filled| filled.to_string()).collect::<Vec<_>>();
+        ours.text(key!("stripped"), Some(&names.join(",")));
+    }
     ours.number(key!("masked"), event.masked);
     if event.unscrubbed {
         ours.raw(key!("unscrubbed"), "true");
@@ -291,6 +295,14 @@ mod tests {
                 r#""fingerprint":"f-1","code":"no_rule","generation":2,"expires_in":60},"prev":"00"}"#
             )
         );
+    }
+
+    #[test]
+    fn what_did_not_leave_is_named() {
+        let request = http::Request::get("/?api_key=1").header("authorization", "a").header("cookie", "b").body(()).unwrap();
+        let stripped = keygress_policy::inject::strip(&mut request.into_parts().0, &[], None);
+        let line = line(&Event { stripped, ..Event::new(Kind::Used) });
+        assert!(line.contains(r#""keygress":{"stripped":"authorization,cookie,?apikey"}"#), "{line}");
     }
 
     #[test]

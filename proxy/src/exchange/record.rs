@@ -8,9 +8,10 @@ use http::uri::PathAndQuery;
 use keygress_policy::Rule;
 use keygress_policy::decide::Grant;
 use keygress_policy::destination::{Host, Scheme};
+use keygress_policy::inject::Stripped;
 
 use super::{Asked, Line, Sight, Use, Way};
-use crate::audit::{Destination, Event, Kind};
+use crate::audit::{Destination, Event, Kind, PATH_MASKED};
 use crate::credentials::Source;
 use crate::metrics::Outcome;
 use crate::refusal::{Code, Refusal};
@@ -20,9 +21,6 @@ use crate::statement::Trace;
 
 /// The code of a request that ended without an answer.
 const BROKEN_OFF: &str = "broken_off";
-
-/// The path on record of a request whose own shows what no reader of the audit may see.
-const PATH_MASKED: &str = "/masked";
 
 /// The host on record of a request that shows such a thing in a name.
 const HOST_MASKED: &str = "masked.invalid";
@@ -105,6 +103,11 @@ impl<'l> Record<'l> {
     pub(super) fn rule(&mut self, rule: &Rule) {
         self.event.rule = Some(rule.name.shared());
         self.event.broker.clone_from(&rule.via);
+    }
+
+    /// What of the application's own does not leave.
+    pub(super) fn stripped(&mut self, stripped: Stripped) {
+        self.event.stripped = stripped;
     }
 
     /// The body of the answer passes without a search.

@@ -98,6 +98,15 @@ pub struct Ours<'l> {
     /// Way in.
     #[serde(borrow)]
     pub way: Text<'l>,
+    /// The peer over mutual TLS from which it came.
+    #[serde(borrow)]
+    pub peer: Text<'l>,
+    /// The broker through which it went.
+    #[serde(borrow)]
+    pub broker: Text<'l>,
+    /// Its name at both ends of a broker.
+    #[serde(borrow)]
+    pub trace: Text<'l>,
     /// The caller, as recognised.
     #[serde(borrow)]
     pub workload: Text<'l>,
@@ -123,6 +132,9 @@ pub struct Ours<'l> {
     pub generation: Option<u64>,
     /// Seconds until what was issued expires.
     pub expires_in: Option<u64>,
+    /// Which of the application's own credentials did not leave, joined by `,`.
+    #[serde(borrow)]
+    pub stripped: Text<'l>,
     /// Occurrences that were masked.
     pub masked: Option<u64>,
     /// Events that were lost.

@@ -151,7 +151,7 @@ pub const REMOVALS: &[Removal] = &[
         name: "own-credentials",
         without: "the application's credentials in other slots travel on",
         file: EXCHANGE,
-        from: "        strip(head, &grant.rule.forward, Some(&credential.injection));\n",
+        from: "        record.stripped(strip(head, &grant.rule.forward, Some(&credential.injection)));\n",
         to: "",
         test: "paths::what_the_application_sends_never_arrives_beside_ours",
     },

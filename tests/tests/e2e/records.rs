@@ -102,3 +102,32 @@ fn a_use_that_keygress_did_not_make_is_found_in_the_log_of_the_provider() {
     let printed = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.code() == Some(1) && printed.contains("api.request GET /user/keys") && printed.contains("1 not"), "{done:?}");
 }
+
+#[test]
+fn a_request_is_explained_by_the_id_that_its_refusal_names() {
+    let site = Site::new().unwrap();
+    let echo = Echo::start(&site, "echo.test").unwrap();
+    let (key, audit) = (canary().unwrap(), site.folder().join("audit.jsonl"));
+    let text = policy(&site, &key, &rule(echo.port));
+    let policy = site.write("now.yaml", &text).unwrap();
+    let proxy = Proxy::start_with(&site, &text, |settings| settings.audit = Sink::File(audit.clone())).unwrap();
+    let mut world = World { echo, key, proxy, site };
+    assert_eq!(world.curl(&[&world.url("/hello"), "--header", "X-Api-Key: own-key-of-the-application"]).0.status, 200);
+    let (refused, _) = world.curl(&[&world.url("/forbidden")]);
+    world.proxy.stop();
+    let refused: serde_json::Value = serde_json::from_str(&refused.body).unwrap();
+    let explain = |id: &str| {
+        let mut command = bare(binary().unwrap());
+        output(command.args(["explain", "--id", id, "--audit"]).arg(&audit).arg("--policy").arg(&policy)).unwrap()
+    };
+    let told = explain(refused["instance"].as_str().unwrap());
+    assert!(told.starts_with("refused  GET https://echo.test") && told.contains("why         not_allowed: "), "{told}");
+    assert!(told.contains("now         deny, as then: "), "{told}");
+    let written = std::fs::read_to_string(&audit).unwrap();
+    let records = written.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let used = records.into_iter().find(|record| record["activity"] == "used").unwrap();
+    let sent = explain(&used["keygress"]["request"].to_string());
+    assert!(sent.starts_with("sent  GET https://echo.test") && sent.contains("credential  `key`, lease "), "{sent}");
+    assert!(sent.contains("stripped    authorization, x-api-key, as the application sent it"), "{sent}");
+    assert!(!sent.contains("own-key-of-the-application") && !sent.contains(&world.key), "{sent}");
+}

@@ -26,7 +26,7 @@ enum Format {
 }
 
 /// The columns of CSV: name, and where the value stands in a record.
-const COLUMNS: [(&str, &str); 30] = [
+const COLUMNS: [(&str, &str); 31] = [
     ("time", ""),
     ("record", "/metadata/uid"),
     ("seq", "/seq"),
@@ -47,6 +47,7 @@ const COLUMNS: [(&str, &str); 30] = [
     ("fingerprint", "/keygress/fingerprint"),
     ("code", "/keygress/code"),
     ("expires_in", "/keygress/expires_in"),
+    ("stripped", "/keygress/stripped"),
     ("masked", "/keygress/masked"),
     ("lost", "/keygress/lost"),
     ("generation", "/keygress/generation"),
