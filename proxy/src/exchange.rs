@@ -4,17 +4,13 @@
 //! Every way in ends here, and only here is anything sent: no path decides for itself.
 
 use std::pin::pin;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use jiff::Timestamp;
-use keygress_policy::decide::{Connect, Grant, Question};
+use keygress_policy::decide::{Connect, Question};
 use keygress_policy::destination::{Host, Scheme};
-use keygress_policy::inject::{Heard, Payload, Sending, strip};
 use tokio::net::TcpStream;
 
 /// What a connection knows of its caller, and keeps from request to request.
@@ -22,6 +18,9 @@ pub mod line;
 
 /// What is written down of one request.
 mod record;
+
+/// The use of a credential.
+mod spent;
 
 /// What a strict audit holds before a credential leaves.
 mod intent;
@@ -37,20 +36,18 @@ mod stopping;
 
 use crate::body::Body;
 use crate::caller::RunningTask;
-use crate::client_auth::ClientAuth;
-use crate::credentials::{Ready, Source, nonce};
 use crate::forward::{self, Failed, Shelf, Target, head, upgrade};
-use crate::needles::{Needles, VALUE_BYTES_MIN};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::reload::Snapshot;
-use crate::scrub::{self, Depth, Frames, Sieve};
+use crate::scrub::{Frames, Sieve};
 use crate::stops::Tie;
 
 pub use line::{Line, Shared, Sight, Way, Worker};
 use record::Record;
 pub use record::unanswered;
 pub use refused::unpanicked;
-use refused::{counted, denied, guarded, no_credential, not_read, permitted, slot_refused};
+use refused::{counted, denied, guarded, permitted};
+use spent::Use;
 
 /// A request as it would be sent: read once, at the gate, from exactly one interpretation of what the caller wrote.
 pub struct Asked {
@@ -123,7 +120,7 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     let via = grant.rule.via.as_ref();
     let target = Target { scheme, host: &host, port, allow_ips, http1_only, client_auth: client_auth.as_ref(), via };
     let shelf = sight.shelf(line.pool(), grant.rule.lineage, &target)?;
-    let body = use_of.read(&grant, &head, &shelf, Body::request(body, &grant.rule.request_trailers)).await?;
+    let body = use_of.read(&grant, &head, &shelf, Body::request(body, &grant.rule.request_trailers), record).await?;
     let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
     let ended = |_| line.ended(&sight, &tie);
     let to = (&*shelf, &target, &tie);
@@ -150,8 +147,10 @@ async fn attempt(
     (mut head, mut body): (Parts, Body),
 ) -> Result<Response<Incoming>, Refusal> {
     record.intend_to_show(use_of).await?;
+    record.waits();
     let mut link = forward::reach(shelf, line.connector(), target).await?;
     loop {
+        record.goes_on();
         if link.is_fresh() {
             use_of.confirm().await?;
             use_of.is_shown_to(target)?;
@@ -160,8 +159,12 @@ async fn attempt(
         tie.check(&line.shared().stops)?;
         body = use_of.put_on(&mut head, body, shelf)?;
         record.sent(use_of, link.announce());
+        record.waits();
         match forward::send(shelf, link, head, body).await {
-            Ok(response) => return Ok(response),
+            Ok(response) => {
+                record.goes_on();
+                return Ok(response);
+            }
             Err(Failed::Refused(refusal)) => return Err(refusal),
             // The one safe retry: a kept connection was gone, and nothing was written. Once, as what is dialled now is fresh.
             Err(Failed::Unsent(request)) => (head, body) = request.into_parts(),
@@ -232,153 +235,6 @@ pub async fn open(line: &Line, asked: Result<AskedConnect, Refusal>) -> Result<O
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
             Err(response)
         }
-    }
-}
-
-/// The use of a credential by one request: nothing where the grant has none.
-struct Use<'g> {
-    sight: Rc<Sight>,
-    credential: Option<(&'g Arc<crate::Credential>, Arc<crate::credentials::Slot>, Arc<Ready>)>,
-    /// What must not come back: the value, and those before it that may have left.
-    needles: Option<Arc<Needles>>,
-    depth: Depth,
-}
-
-impl<'g> Use<'g> {
-    /// Checks the slot that the application may have filled, strips its other credentials, and has the value ready.
-    async fn prepare(
-        line: &Line,
-        sight: &Rc<Sight>,
-        grant: &Grant<'g, Source>,
-        head: &mut Parts,
-        record: &mut Record<'_>,
-    ) -> Result<Self, Refusal> {
-        let Some(credential) = grant.credential else {
-            // What the application holds, a placeholder or a key of its own, leaves only where the rule forwards it by name.
-            record.stripped(strip(head, &grant.rule.forward, None));
-            return Ok(Self { sight: Rc::clone(sight), credential: None, needles: None, depth: Depth::Whole });
-        };
-        credential.injection.admit(head, sight.placeholder(credential)).map_err(|refusal| slot_refused(grant, refusal))?;
-        record.stripped(strip(head, &grant.rule.forward, Some(&credential.injection)));
-        if !line.shared().audit.healthy() {
-            return Err(Refusal::new(Code::AuditUnavailable, "the audit does not take records now").by_rule(&grant.rule.name));
-        }
-        let slot = sight.slot(line.shared(), credential);
-        let ready = match slot.ready() {
-            Some(ready) => ready,
-            None => {
-                slot.called_for_by(&grant.rule.name);
-                slot.wait().await.map_err(|unavailable| no_credential(grant, unavailable))?
-            }
-        };
-        let depth = if grant.unscrubbed { Depth::Fields } else { Depth::Whole };
-        if depth == Depth::Whole {
-            scrub::ask(&mut head.headers);
-        }
-        let needles = searchable(credential, &ready, depth)?;
-        Ok(Self { sight: Rc::clone(sight), credential: Some((credential, slot, ready)), needles, depth })
-    }
-
-    /// To dial took time: what was revoked or has expired meanwhile is not put on, and nothing is sent for a task that has ended.
-    async fn confirm(&mut self) -> Result<(), Refusal> {
-        self.sight.still_runs()?;
-        self.take_fresh().await
-    }
-
-    /// Reads the body, where the credential signs or changes it, and checks the slot in it that the application may have filled.
-    async fn read(&self, grant: &Grant<'g, Source>, head: &Parts, shelf: &Shelf, body: Body) -> Result<Body, Refusal> {
-        let Some((credential, _, _)) = &self.credential else { return Ok(body) };
-        let Some(bytes_max) = credential.injection.body_bytes_max(head, shelf.authority()) else { return Ok(body) };
-        let body = Box::pin(body.whole(bytes_max)).await.map_err(|unread| not_read(&unread))?;
-        let admitted = credential.injection.admit_body(head, body.bytes().unwrap_or_default(), self.sight.placeholder(credential));
-        admitted.map_err(|refusal| slot_refused(grant, refusal))?;
-        Ok(body)
-    }
-
-    /// Puts the credential on the head, and on the body where it signs or changes that.
-    fn put_on(&self, head: &mut Parts, body: Body, shelf: &Shelf) -> Result<Body, Refusal> {
-        let Some((credential, _, ready)) = &self.credential else { return Ok(body) };
-        let sending = Sending { now: Timestamp::now(), nonce, scheme: shelf.scheme(), authority: shelf.authority(), body: body.bytes() };
-        let payload = credential.injection.act(head, &ready.rendered, &sending).map_err(|why| Refusal::new(Code::BadRequest, why))?;
-        Ok(match payload {
-            Payload::AsItCame => body,
-            Payload::Replaced(bytes) => Body::text(Bytes::from_owner(bytes)),
-            Payload::Resigned(chunks) => body.resigned(chunks),
-        })
-    }
-
-    /// The certificate that proves us, where that is what the credential is.
-    fn client_auth(&self) -> Option<&Arc<ClientAuth>> {
-        self.ready()?.client_auth.as_ref()
-    }
-
-    /// A certificate that was replaced while its connection was made is not taken for the new one.
-    fn is_shown_to(&self, target: &Target<'_>) -> Result<(), Refusal> {
-        if self.client_auth() == target.client_auth {
-            return Ok(());
-        }
-        Err(Refusal::new(Code::NoCredential, "the client certificate was replaced at that moment").retry_after(Some(1)))
-    }
-
-    fn ready(&self) -> Option<&Ready> {
-        self.credential.as_ref().map(|(_, _, ready)| &**ready)
-    }
-
-    /// A 401 is answered with a fresh value where the provider can mint one, and the request is sent again as it was.
-    fn may_renew(&self) -> bool {
-        use keygress_policy::Source as _;
-        self.client_auth().is_none() && self.credential.as_ref().is_some_and(|(credential, _, _)| !credential.source.is_static())
-    }
-
-    /// What the answer itself makes up for needs no fresh value: a proof that lacked the nonce of its destination.
-    async fn renew(&mut self, response: &Response<Incoming>) -> Result<(), Refusal> {
-        if let Some((credential, slot, ready)) = &self.credential {
-            if credential.injection.hear(&ready.rendered, response.status(), response.headers()) == Heard::Again {
-                return Ok(());
-            }
-            slot.invalidate(ready);
-        }
-        self.take_fresh().await
-    }
-
-    /// The value that is ready now.
-    async fn take_fresh(&mut self) -> Result<(), Refusal> {
-        let Some((credential, slot, ready)) = &mut self.credential else { return Ok(()) };
-        let fresh = slot.wait().await.map_err(|unavailable| {
-            Refusal::new(Code::NoCredential, format!("`{}`: {}", credential.name, unavailable.reason)).retry_after(unavailable.retry_after)
-        })?;
-        if !Arc::ptr_eq(ready, &fresh) {
-            let needles = searchable(credential, &fresh, self.depth)?;
-            self.needles = match (self.needles.take(), needles) {
-                (Some(old), Some(new)) => Some(old.and(&new)),
-                (old, new) => old.or(new),
-            };
-            *ready = fresh;
-        }
-        Ok(())
-    }
-
-    /// Masks the head of what comes back, and prepares what watches the rest; nothing where no credential was put on.
-    fn watch(&self, response: &mut Response<Incoming>, record: &mut Record<'_>) -> Result<Option<Sieve>, Refusal> {
-        if let Some((credential, _, ready)) = &self.credential {
-            let _ = credential.injection.hear(&ready.rendered, response.status(), response.headers());
-            if self.depth == Depth::Fields {
-                record.unscrubbed();
-            }
-        }
-        let Some(needles) = &self.needles else { return Ok(None) };
-        scrub::answer(response, needles, self.depth).map(|sieve| Some(record.follow(sieve)))
-    }
-}
-
-/// What must not come back of a value. One that is too short to be told from ordinary text is not put on where answers are searched.
-fn searchable(credential: &crate::Credential, ready: &Ready, depth: Depth) -> Result<Option<Arc<Needles>>, Refusal> {
-    match (&ready.needles, depth) {
-        (None, Depth::Whole) => Err(Refusal::new(
-            Code::NoCredential,
-            format!("the value of `{}` is shorter than {VALUE_BYTES_MIN} bytes: an answer cannot be searched for it", credential.name),
-        )),
-        (needles, Depth::Whole | Depth::Fields) => Ok(needles.clone()),
     }
 }
 

@@ -2,17 +2,27 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use keygress_policy::response::Detector;
 use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 /// Codes that get a series of their own for each outcome; what comes later is counted as `other`.
 const CODES_MAX: usize = 128;
 
 /// Credentials that get a series of their own; what comes later is counted as `other`.
 const CREDENTIALS_MAX: usize = 1024;
+
+/// Bounds of what keygress adds to a request, in seconds.
+const OVERHEAD: &[f64] =
+    &[0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+/// Bounds of how long others take, in seconds.
+const ELSEWHERE: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// The metrics of this process. Cheap to clone.
 #[derive(Clone)]
@@ -46,12 +56,32 @@ impl Outcome {
     }
 }
 
+/// What is looked up when somebody asks for the metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Leases that are alive.
+    pub leases: usize,
+    /// Static credentials of the policy that have no value.
+    pub missing: usize,
+    /// Whether the audit takes records.
+    pub audit_takes: bool,
+    /// Static credentials, and the second at which each ends by its terms.
+    pub ends: Vec<(Arc<str>, i64)>,
+}
+
 struct Inner {
     registry: Registry,
     requests: IntCounterVec,
     seen: ArcSwap<Vec<Seen>>,
     connections: IntGauge,
+    overhead: Histogram,
+    upstream: Histogram,
     mints: IntCounterVec,
+    mint_times: HistogramVec,
+    leases: IntGauge,
+    missing: IntGauge,
+    audit_healthy: IntGauge,
+    ends: Mutex<IntGaugeVec>,
     scrubs: IntCounterVec,
     scrubbed: Mutex<HashSet<String>>,
     revocations: IntCounterVec,
@@ -110,6 +140,13 @@ impl Metrics {
                 "Calls to a provider for material, by provider and result (ok, failed).",
                 &["provider", "result"],
             ),
+            overhead: register(r, Histogram::with_opts(overhead())),
+            upstream: register(r, Histogram::with_opts(upstream())),
+            mint_times: register(r, HistogramVec::new(mint_times(), &["provider"])),
+            leases: gauge(r, "keygress_leases", "Leases that are alive."),
+            missing: gauge(r, "keygress_credentials_missing", "Static credentials of the policy that have no value now."),
+            audit_healthy: gauge(r, "keygress_audit_healthy", "1 where the audit takes records, 0 where requests with a credential are refused."),
+            ends: Mutex::new(ends(r)),
             scrubs: counters(
                 r,
                 "keygress_scrubs_total",
@@ -154,9 +191,31 @@ impl Metrics {
         self.inner.connections.add(change);
     }
 
-    /// A mint ended: `ok` or a failure, of this provider kind.
-    pub fn mint(&self, provider: &'static str, ok: bool) {
-        self.inner.mints.with_label_values(&[provider, result(ok)]).inc();
+    /// A request was sent, and its answer is on its way: what keygress took for both, and how long others did.
+    pub fn carried(&self, overhead: Duration, upstream: Duration) {
+        self.inner.overhead.observe(overhead.as_secs_f64());
+        self.inner.upstream.observe(upstream.as_secs_f64());
+    }
+
+    /// A mint ended: `ok` or a failure, of this provider kind, after this long.
+    pub fn mint(&self, provider: &'static str, ok: bool, took: Duration) {
+        // Both from the first on: a failure that begins a series would be seen by no rate.
+        let [count, _] = [ok, !ok].map(|ok| self.inner.mints.with_label_values(&[provider, result(ok)]));
+        count.inc();
+        self.inner.mint_times.with_label_values(&[provider]).observe(took.as_secs_f64());
+    }
+
+    /// How things stand, for whoever asks now.
+    pub fn standing(&self, standing: &Standing) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.inner.leases.set(count(standing.leases));
+        self.inner.missing.set(count(standing.missing));
+        self.inner.audit_healthy.set(i64::from(standing.audit_takes));
+        let ends = self.inner.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.reset();
+        for (credential, second) in standing.ends.iter().take(CREDENTIALS_MAX) {
+            ends.with_label_values(&[&**credential]).set(*second);
+        }
     }
 
     /// An answer held this credential, or had to be broken off because it could not be searched.
@@ -216,6 +275,8 @@ impl Metrics {
     /// The text exposition format.
     #[must_use]
     pub fn expose(&self) -> String {
+        // Not while another asks: between two looks it would miss what is being set.
+        let _standing = self.inner.ends.lock().unwrap_or_else(PoisonError::into_inner);
         // Encoding fails only for a family without name or samples, and the registry gathers none.
         TextEncoder::new().encode_to_string(&self.inner.registry.gather()).unwrap_or_default()
     }
@@ -253,6 +314,26 @@ fn webhooks(registry: &Registry) -> IntCounterVec {
     counters
 }
 
+fn overhead() -> HistogramOpts {
+    let help = "What keygress adds to a request that it sends, until the head of the answer is on its way to the caller, apart from what \
+                caller and upstream take; a credential that must be waited for is part of it.";
+    HistogramOpts::new("keygress_request_overhead_seconds", help).buckets(OVERHEAD.to_vec())
+}
+
+fn upstream() -> HistogramOpts {
+    let help = "How long the upstream of a request takes until the head of its answer is here, with a connection that had to be made.";
+    HistogramOpts::new("keygress_upstream_duration_seconds", help).buckets(ELSEWHERE.to_vec())
+}
+
+fn mint_times() -> HistogramOpts {
+    HistogramOpts::new("keygress_mint_duration_seconds", "How long calls to a provider take, by provider.").buckets(ELSEWHERE.to_vec())
+}
+
+fn ends(registry: &Registry) -> IntGaugeVec {
+    let name = "keygress_static_credential_expiry_timestamp_seconds";
+    gauges(registry, name, "When a static credential ends by the terms of the policy, in seconds since 1970.", &["credential"])
+}
+
 fn results(registry: &Registry, name: &str, help: &str) -> IntCounterVec {
     let counters = counters(registry, name, help, &["result"]);
     for ok in [true, false] {
@@ -286,87 +367,4 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometh
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_happened_is_exposed() {
-        let metrics = Metrics::new();
-        metrics.request(Outcome::Injected, None);
-        metrics.request(Outcome::Denied, Some("no_rule"));
-        metrics.request(Outcome::Denied, Some("no_rule"));
-        metrics.connection(1);
-        metrics.connection(1);
-        metrics.connection(-1);
-        metrics.mint("oauth2", true);
-        metrics.mint("oauth2", false);
-        metrics.scrubbed("stripe", false);
-        metrics.revocation(true);
-        metrics.policy(true, 1);
-        metrics.policy(false, 1);
-        metrics.audit(3, 2);
-        metrics.alert(Detector::Probing);
-        metrics.unwatched(4);
-        let text = metrics.expose();
-        for line in [
-            r#"keygress_requests_total{code="",outcome="injected"} 1"#,
-            r#"keygress_requests_total{code="",outcome="passed"} 0"#,
-            r#"keygress_requests_total{code="no_rule",outcome="denied"} 2"#,
-            "keygress_connections 1",
-            r#"keygress_mints_total{provider="oauth2",result="ok"} 1"#,
-            r#"keygress_mints_total{provider="oauth2",result="failed"} 1"#,
-            r#"keygress_scrubs_total{credential="stripe",result="masked"} 1"#,
-            r#"keygress_revocations_total{result="ok"} 1"#,
-            r#"keygress_revocations_total{result="failed"} 0"#,
-            "keygress_policy_generation 1",
-            r#"keygress_policy_loads_total{result="ok"} 1"#,
-            r#"keygress_policy_loads_total{result="failed"} 1"#,
-            "keygress_policy_last_load_failed 1",
-            r#"keygress_alerts_total{detector="probing"} 1"#,
-            r#"keygress_alerts_total{detector="misplaced"} 0"#,
-            "keygress_detect_lost_total 4",
-            "keygress_audit_records_total 3",
-            "keygress_audit_lost_total 2",
-            "# TYPE keygress_connections gauge",
-        ] {
-            assert!(text.lines().any(|l| l == line), "no `{line}` in\n{text}");
-        }
-    }
-
-    #[test]
-    fn every_metric_has_a_help_text() {
-        let text = Metrics::new().expose();
-        for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
-            assert!(line.split_once(' ').is_some_and(|(_, help)| help.ends_with('.')), "{line}");
-        }
-    }
-
-    #[test]
-    fn a_good_load_clears_the_failure() {
-        let metrics = Metrics::new();
-        metrics.policy(false, 1);
-        metrics.policy(true, 2);
-        assert!(metrics.expose().contains("keygress_policy_last_load_failed 0\n"));
-    }
-
-    #[test]
-    fn credentials_are_bounded() {
-        let metrics = Metrics::new();
-        (0..CREDENTIALS_MAX + 5).for_each(|n| metrics.scrubbed(&format!("c{n}"), false));
-        assert!(metrics.expose().contains(r#"keygress_scrubs_total{credential="other",result="masked"} 5"#));
-    }
-
-    #[test]
-    fn codes_are_bounded() {
-        let metrics = Metrics::new();
-        let codes: Vec<&'static str> = (0..CODES_MAX * 2).map(|n| &*format!("code_{n}").leak()).collect();
-        for code in &codes {
-            metrics.request(Outcome::Denied, Some(code));
-        }
-        let text = metrics.expose();
-        let series = text.lines().filter(|line| line.starts_with("keygress_requests_total{")).count();
-        assert!(series <= CODES_MAX + 1, "{series} series");
-        let others = codes.len() - (CODES_MAX - Outcome::ALL.len());
-        assert!(text.contains(&format!("keygress_requests_total{{code=\"other\",outcome=\"denied\"}} {others}")), "{text}");
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// Programs, with the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 22] = [
+const PROGRAMS: [(&str, &str); 24] = [
     ("cc", "gcc"),
     ("curl", "curl"),
     ("git", "git"),
@@ -30,6 +30,8 @@ const PROGRAMS: [(&str, &str); 22] = [
     ("strip", "binutils"),
     ("dpkg", "dpkg"),
     ("systemd-sysusers", "systemd"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
 ];
 
 /// The oldest Node that the token issuer runs on.

@@ -137,14 +137,20 @@ impl Warm {
     /// A request with everything but its record, which another thread writes.
     #[inline(never)]
     pub fn request(&self) -> usize {
+        let began = Instant::now();
         let grant = self.decide();
         self.limits.count(grant.rule, Some("app"), None, Instant::now()).unwrap();
         let ready = self.get();
+        let reached = Instant::now();
+        let mut elsewhere = reached.elapsed();
         let mut head = self.head.clone();
         self.inject(&grant, &ready, &mut head);
+        let sent = Instant::now();
         let mut answer = self.answer.clone();
+        elsewhere += sent.elapsed();
         let touched = self.scrub(&ready, &mut answer);
         self.metrics.request(Outcome::Injected, None);
+        self.metrics.carried(began.elapsed().saturating_sub(elsewhere), elsewhere);
         usize::try_from(touched).unwrap() + head.headers.len()
     }
 

@@ -44,7 +44,9 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use ipnet::IpNet;
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::attribute::Attribute;
 use crate::decide::Sites;
@@ -107,6 +109,15 @@ pub struct StaticTerms {
     pub reason: String,
     /// The last day on which it may be used.
     pub expires: Date,
+}
+
+impl StaticTerms {
+    /// The first moment at which it may not be used any more; `None` at the end of time.
+    #[must_use]
+    pub fn end(&self) -> Option<Timestamp> {
+        let day_after = self.expires.tomorrow().and_then(|day| day.to_zoned_datetime(TimeZone::UTC));
+        day_after.ok().map(|moment| moment.timestamp())
+    }
 }
 
 /// `placeholder: { env, like }`.

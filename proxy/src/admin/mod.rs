@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::detect::Watch;
 use crate::exchange::Shared;
+use crate::metrics::Standing;
 use crate::reload::Reloader;
 use crate::stops::Measure;
 
@@ -88,8 +89,20 @@ impl Admin {
         Some(match path {
             "/healthz" => json_answer(StatusCode::OK, &json!({ "alive": true })),
             "/readyz" => self.ready(),
-            _ => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.shared.metrics.expose()),
+            _ => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics()),
         })
+    }
+
+    fn metrics(&self) -> String {
+        let shared = &self.shared;
+        let snapshot = shared.live.load();
+        let ends = snapshot.policy.credentials().iter().filter_map(|credential| {
+            let end = credential.static_terms.as_ref()?.end()?;
+            Some((credential.name.shared(), end.as_second()))
+        });
+        let (leases, missing) = (shared.credentials.leases().len(), shared.credentials.missing().len());
+        shared.metrics.standing(&Standing { leases, missing, audit_takes: shared.audit.healthy(), ends: ends.collect() });
+        shared.metrics.expose()
     }
 
     async fn control(&self, uid: u32, request: Request<Incoming>) -> Answer {

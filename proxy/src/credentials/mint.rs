@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use super::fingerprint::random_name;
@@ -46,7 +45,8 @@ pub(super) async fn mint(
         fetched = provider.fetch(&core.tools, &purpose) => fetched,
         _ = given_up => return Err("nobody wants it any more".to_owned()),
     };
-    let Fetched { material, lifetime, handle } = fetched.inspect_err(|_| core.metrics.mint(provider.kind(), false))?;
+    let Fetched { material, lifetime, handle } = fetched.inspect_err(|_| core.metrics.mint(provider.kind(), false, began.elapsed()))?;
+    let took = began.elapsed();
     let before = current.load().as_ref().and_then(|ready| ready.expires).map(Instant::from_std);
     let schedule = match (lifetime, terms) {
         (Some(lifetime), Some(terms)) => Some(Schedule::renewed(began, lifetime.min(terms.ends_at - began), before)),
@@ -57,7 +57,7 @@ pub(super) async fn mint(
     if lifetime.is_none() && current.load().as_ref().is_some_and(|ready| ready.fingerprint == fingerprint) {
         return Ok(Minted::Same);
     }
-    core.metrics.mint(provider.kind(), true);
+    core.metrics.mint(provider.kind(), true, took);
     let rendered = credential.injection.render(&material).and_then(|rendered| {
         let certified = rendered.certificate().map(identity::certified).transpose()?;
         Ok((rendered, certified))
@@ -99,9 +99,8 @@ pub(super) async fn mint(
 /// Until when the terms of a static credential let it be used.
 fn terms(credential: &Credential, began: Instant) -> Result<Option<Schedule>, String> {
     let Some(terms) = &credential.static_terms else { return Ok(None) };
-    let last_moment = terms.expires.tomorrow().and_then(|day| day.to_zoned_datetime(TimeZone::UTC));
-    let Ok(last_moment) = last_moment else { return Ok(None) };
-    match Duration::try_from(last_moment.timestamp().duration_since(Timestamp::now())) {
+    let Some(end) = terms.end() else { return Ok(None) };
+    match Duration::try_from(end.duration_since(Timestamp::now())) {
         Ok(left) if !left.is_zero() => Ok(Some(Schedule::fixed(began, left))),
         Ok(_) | Err(_) => Err(format!("its last day was {}: rotate the key, then write the new date under `static`", terms.expires)),
     }

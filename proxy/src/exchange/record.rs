@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::uri::PathAndQuery;
@@ -41,6 +42,16 @@ pub(super) struct Record<'l> {
     pub(super) intended: Option<Arc<str>>,
     sent: bool,
     ended: bool,
+    clock: Clock,
+}
+
+/// Whose time it is that passes.
+struct Clock {
+    began: Instant,
+    /// Since when caller or upstream is waited for, where one is.
+    waits_since: Option<Instant>,
+    /// How long they were.
+    elsewhere: Duration,
 }
 
 impl<'l> Record<'l> {
@@ -54,7 +65,8 @@ impl<'l> Record<'l> {
             event.pid = process.pid;
         }
         event.peer = line.proven.peer.clone();
-        Self { line, id, event, intended: None, sent: false, ended: false }
+        let clock = Clock { began: Instant::now(), waits_since: None, elsewhere: Duration::ZERO };
+        Self { line, id, event, intended: None, sent: false, ended: false, clock }
     }
 
     /// The id under which the audit holds this request.
@@ -149,6 +161,18 @@ impl<'l> Record<'l> {
         }
     }
 
+    /// From here on it is not keygress that takes its time.
+    pub(super) fn waits(&mut self) {
+        self.clock.waits_since = Some(Instant::now());
+    }
+
+    /// From here on it is.
+    pub(super) fn goes_on(&mut self) {
+        if let Some(since) = self.clock.waits_since.take() {
+            self.clock.elsewhere += since.elapsed();
+        }
+    }
+
     /// Nothing of this is on record: what is asked inside the tunnel will be.
     pub(super) fn intercepted(mut self) {
         self.ended = true;
@@ -187,9 +211,14 @@ impl<'l> Record<'l> {
 
     fn end(&mut self, status: Option<StatusCode>, outcome: Outcome, code: Option<&'static str>) {
         self.ended = true;
+        self.goes_on();
         self.event.status = status.map(|status| status.as_u16());
         let shared = self.line.shared();
         shared.metrics.request(outcome, code);
+        if self.sent && status.is_some() {
+            let Clock { began, elsewhere, .. } = self.clock;
+            shared.metrics.carried(began.elapsed().saturating_sub(elsewhere), elsewhere);
+        }
         shared.audit.record(std::mem::replace(&mut self.event, Event::new(Kind::Denied)));
     }
 }

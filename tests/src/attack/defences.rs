@@ -21,6 +21,7 @@ pub struct Removal {
 const GATE: &str = "proxy/src/accept/gate.rs";
 const HEAD: &str = "proxy/src/forward/head.rs";
 const EXCHANGE: &str = "proxy/src/exchange.rs";
+const SPENT: &str = "proxy/src/exchange/spent.rs";
 const LINE: &str = "proxy/src/exchange/line.rs";
 const DIAL: &str = "proxy/src/forward/dial.rs";
 const SCRUB: &str = "proxy/src/scrub.rs";
@@ -150,7 +151,7 @@ pub const REMOVALS: &[Removal] = &[
     Removal {
         name: "own-credentials",
         without: "the application's credentials in other slots travel on",
-        file: EXCHANGE,
+        file: SPENT,
         from: "        record.stripped(strip(head, &grant.rule.forward, Some(&credential.injection)));\n",
         to: "",
         test: "paths::what_the_application_sends_never_arrives_beside_ours",
@@ -230,7 +231,7 @@ pub const REMOVALS: &[Removal] = &[
     Removal {
         name: "searchable-requests",
         without: "the application may ask for ranges and codings that cannot be searched",
-        file: EXCHANGE,
+        file: SPENT,
         from: "scrub::ask(&mut head.headers);",
         to: "let _ = scrub::ask;",
         test: "returning::the_workload_cannot_ask_for_what_cannot_be_searched",

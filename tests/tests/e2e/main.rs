@@ -118,6 +118,9 @@ mod examples;
 /// What is on record.
 mod records;
 
+/// Metrics, alert rules and dashboard, by Prometheus itself.
+mod observability;
+
 /// Keys that are not yet behind the proxy.
 mod scan;
 
