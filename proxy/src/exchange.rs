@@ -71,8 +71,9 @@ pub struct Asked {
 pub async fn exchange(line: &Line, asked: Result<Asked, Refusal>) -> Response<Body> {
     let mut record = Record::begin(line);
     let outcome = match asked {
-        Ok(asked) => {
+        Ok(mut asked) => {
             record.asked(&asked);
+            record.traced(&mut asked.head.headers);
             guarded(pin!(carry(line, asked, &mut record))).await
         }
         Err(refusal) => Err(refusal),
@@ -147,7 +148,7 @@ async fn attempt(
     (mut head, mut body): (Parts, Body),
 ) -> Result<Response<Incoming>, Refusal> {
     record.intend_to_show(use_of).await?;
-    record.waits();
+    record.reaches();
     let mut link = forward::reach(shelf, line.connector(), target).await?;
     loop {
         record.goes_on();
@@ -159,7 +160,7 @@ async fn attempt(
         tie.check(&line.shared().stops)?;
         body = use_of.put_on(&mut head, body, shelf)?;
         record.sent(use_of, link.announce());
-        record.waits();
+        record.reaches();
         match forward::send(shelf, link, head, body).await {
             Ok(response) => {
                 record.goes_on();

@@ -72,6 +72,9 @@ pub mod refusal;
 /// Prometheus metrics.
 pub mod metrics;
 
+/// Traces and logs for a collector (OTLP).
+pub mod telemetry;
+
 /// The policy in force, and its replacement.
 pub mod reload;
 

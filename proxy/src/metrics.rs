@@ -7,9 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use keygress_policy::response::Detector;
 use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// Codes that get a series of their own for each outcome; what comes later is counted as `other`.
 const CODES_MAX: usize = 128;
@@ -17,9 +15,12 @@ const CODES_MAX: usize = 128;
 /// Credentials that get a series of their own; what comes later is counted as `other`.
 const CREDENTIALS_MAX: usize = 1024;
 
+/// What is counted of a collector.
+const OTLP: &str = "Spans and log records for the collector, by signal (traces, logs) and result (sent, rejected, failed after all tries, lost as too \
+                    many waited).";
+
 /// Bounds of what keygress adds to a request, in seconds.
-const OVERHEAD: &[f64] =
-    &[0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+const OVERHEAD: &[f64] = &[0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 /// Bounds of how long others take, in seconds.
 const ELSEWHERE: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -95,6 +96,7 @@ struct Inner {
     alerts: [IntCounter; Detector::ALL.len()],
     unwatched: IntCounter,
     webhooks: IntCounterVec,
+    otlp: IntCounterVec,
 }
 
 /// A resolved series of `keygress_requests_total`.
@@ -130,6 +132,7 @@ impl Metrics {
         let inner = Inner {
             alerts: Detector::ALL.map(|detector| alerts.with_label_values(&[detector.as_str()])),
             webhooks: webhooks(r),
+            otlp: counters(r, "keygress_otlp_records_total", OTLP, &["signal", "result"]),
             unwatched: counter(r, "keygress_detect_lost_total", "Audit records that no detector looked at, as too many waited."),
             seen: ArcSwap::from_pointee(seen.to_vec()),
             requests,
@@ -145,7 +148,11 @@ impl Metrics {
             mint_times: register(r, HistogramVec::new(mint_times(), &["provider"])),
             leases: gauge(r, "keygress_leases", "Leases that are alive."),
             missing: gauge(r, "keygress_credentials_missing", "Static credentials of the policy that have no value now."),
-            audit_healthy: gauge(r, "keygress_audit_healthy", "1 where the audit takes records, 0 where requests with a credential are refused."),
+            audit_healthy: gauge(
+                r,
+                "keygress_audit_healthy",
+                "1 where the audit takes records, 0 where requests with a credential are refused.",
+            ),
             ends: Mutex::new(ends(r)),
             scrubs: counters(
                 r,
@@ -167,7 +174,7 @@ impl Metrics {
             audit_also_lost: counters(
                 r,
                 "keygress_audit_sink_lost_total",
-                "Audit records that a further sink (stdout, file, syslog, journald) did not take; they are where the audit is kept.",
+                "Audit records that a further sink (stdout, file, syslog, journald, otlp) did not take; they are where the audit is kept.",
                 &["sink"],
             ),
             sandbox: gauges(r, "keygress_sandbox_enforced", "Whether a measure of the sandbox holds on this machine.", &["measure"]),
@@ -265,6 +272,12 @@ impl Metrics {
     /// An alert was taken by the webhook (`ok`), was not in the end (`failed`), or found its queue full (`lost`).
     pub fn webhook(&self, result: &'static str) {
         self.inner.webhooks.with_label_values(&[result]).inc();
+    }
+
+    /// So many spans or log records were taken by the collector (`sent`), were not kept by it (`rejected`), could not be sent (`failed`), or
+    /// found their queue full (`lost`).
+    pub fn otlp(&self, signal: &'static str, result: &'static str, records: u64) {
+        self.inner.otlp.with_label_values(&[signal, result]).inc_by(records);
     }
 
     /// A further sink of this kind did not take so many records.

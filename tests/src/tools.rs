@@ -69,6 +69,7 @@ pub fn provide_all() -> Result<Vec<String>> {
     lines.push(format!("node: {}", node()?.display()));
     lines.push(format!("node modules: {}", node_modules()?.display()));
     lines.push(format!("helm: {}", kubernetes()?.join("bin/helm").display()));
+    lines.push(format!("otlp: {}", otlp()?.display()));
     lines.push(format!("openbao: {}", openbao()?.display()));
     Ok(lines)
 }
@@ -148,10 +149,23 @@ pub fn openbao() -> Result<PathBuf> {
 /// # Errors
 /// Where the packages cannot be installed.
 pub fn kubernetes() -> Result<PathBuf> {
-    let place = folder().join("kubernetes");
-    let requirements = root().join("tests/clients/kubernetes.txt");
+    packages("kubernetes")
+}
+
+/// The folder of the messages of OTLP, for `PYTHONPATH`: what `tests/clients/otlp.txt` pins.
+///
+/// # Errors
+/// Where the package cannot be installed.
+pub fn otlp() -> Result<PathBuf> {
+    packages("otlp")
+}
+
+/// A folder of what `tests/clients/NAME.txt` pins.
+fn packages(name: &str) -> Result<PathBuf> {
+    let place = folder().join(name);
+    let requirements = root().join("tests/clients").join(format!("{name}.txt"));
     let python = python()?;
-    once("kubernetes", &fs::read_to_string(&requirements)?, || {
+    once(name, &fs::read_to_string(&requirements)?, || {
         let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"];
         run(Command::new(&python).args(pip).arg(&place).arg("--requirement").arg(&requirements))
     })?;

@@ -9,10 +9,11 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::sync::mpsc;
 
 use super::Kind;
 use crate::metrics::Metrics;
@@ -48,6 +49,8 @@ pub enum Also {
     Syslog(PathBuf),
     /// journald, in its own protocol.
     Journald(PathBuf),
+    /// The collector, as OTLP log records.
+    Otlp,
 }
 
 impl FromStr for Also {
@@ -56,13 +59,14 @@ impl FromStr for Also {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             _ if text == "stdout" => Ok(Self::Stdout),
+            _ if text == "otlp" => Ok(Self::Otlp),
             _ if text == "syslog" => Ok(Self::Syslog(SYSLOG.into())),
             _ if text == "journald" => Ok(Self::Journald(JOURNALD.into())),
             Some(("syslog", path)) if path.starts_with('/') => Ok(Self::Syslog(path.into())),
             Some(("journald", path)) if path.starts_with('/') => Ok(Self::Journald(path.into())),
             None if text.starts_with('/') => Ok(Self::File(text.into())),
             _ => Err(format!(
-                "`{text}` is no sink: write `stdout`, `syslog`, `syslog:/PATH`, `journald`, `journald:/PATH` or the `/PATH` of a file"
+                "`{text}` is no sink: write `stdout`, `otlp`, `syslog`, `syslog:/PATH`, `journald`, `journald:/PATH` or the `/PATH` of a file"
             )),
         }
     }
@@ -79,7 +83,7 @@ impl Also {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Stdout => None,
+            Self::Stdout | Self::Otlp => None,
             Self::File(path) | Self::Syslog(path) | Self::Journald(path) => Some(path),
         }
     }
@@ -90,57 +94,77 @@ impl Also {
             Self::File(_) => "file",
             Self::Syslog(_) => "syslog",
             Self::Journald(_) => "journald",
+            Self::Otlp => "otlp",
         }
     }
 }
 
-/// A place and the thread that writes to it.
+/// A place, and who brings it what was written.
 pub(super) struct Feed {
     name: &'static str,
-    batches: Option<SyncSender<Arc<[u8]>>>,
-    closed: Receiver<()>,
+    way: Way,
     metrics: Metrics,
     is_behind: bool,
 }
 
+enum Way {
+    /// A thread of its own.
+    Thread { batches: Option<SyncSender<Arc<[u8]>>>, closed: Receiver<()> },
+    /// A queue that somebody else empties, and closes when it ends.
+    Queue(mpsc::Sender<Arc<[u8]>>),
+}
+
 impl Feed {
-    /// Starts the thread. The place itself need not be there yet.
-    pub(super) fn start(also: Also, metrics: &Metrics) -> io::Result<Self> {
+    /// Starts the thread, where there must be one. The place itself need not be there yet.
+    pub(super) fn start(also: Also, otlp: Option<&mpsc::Sender<Arc<[u8]>>>, metrics: &Metrics) -> io::Result<Self> {
         let name = also.name();
         metrics.audit_also_lost(name, 0);
-        let (batches, queue) = sync_channel::<Arc<[u8]>>(BATCHES_MAX);
-        let (closing, closed) = sync_channel(1);
-        let mut outlet = Outlet { also, open: None, is_refusing: false, metrics: metrics.clone() };
-        std::thread::Builder::new().name(format!("audit-{name}")).spawn(move || {
-            while let Ok(batch) = queue.recv() {
-                outlet.write(&batch);
-            }
-            // Whoever closes may have stopped waiting.
-            let _ = closing.send(());
-        })?;
-        Ok(Self { name, batches: Some(batches), closed, metrics: metrics.clone(), is_behind: false })
+        let way = if also == Also::Otlp {
+            Way::Queue(otlp.cloned().ok_or_else(|| io::Error::other("there is no collector that would get the audit"))?)
+        } else {
+            thread(also, metrics)?
+        };
+        Ok(Self { name, way, metrics: metrics.clone(), is_behind: false })
     }
 
     /// Hands a batch of lines over, or counts it as lost where the place is too far behind. Never waits.
     pub(super) fn feed(&mut self, lines: &Arc<[u8]>) {
-        let Some(batches) = &self.batches else { return };
-        match batches.try_send(Arc::clone(lines)) {
-            Ok(()) => self.is_behind = false,
-            Err(TrySendError::Full(lines) | TrySendError::Disconnected(lines)) => {
-                let lost = memchr::memchr_iter(b'\n', &lines).count() as u64;
-                self.metrics.audit_also_lost(self.name, lost);
-                if !std::mem::replace(&mut self.is_behind, true) {
-                    tracing::error!(sink = self.name, "the sink is too slow for the audit: records are lost there");
-                }
-            }
+        let is_taken = match &self.way {
+            Way::Thread { batches: Some(batches), .. } => batches.try_send(Arc::clone(lines)).is_ok(),
+            Way::Thread { batches: None, .. } => return,
+            Way::Queue(batches) => batches.try_send(Arc::clone(lines)).is_ok(),
+        };
+        if is_taken {
+            self.is_behind = false;
+            return;
+        }
+        self.metrics.audit_also_lost(self.name, memchr::memchr_iter(b'\n', lines).count() as u64);
+        if !std::mem::replace(&mut self.is_behind, true) {
+            tracing::error!(sink = self.name, "the sink is too slow for the audit: records are lost there");
         }
     }
 }
 
+fn thread(also: Also, metrics: &Metrics) -> io::Result<Way> {
+    let name = also.name();
+    let (batches, queue) = sync_channel::<Arc<[u8]>>(BATCHES_MAX);
+    let (closing, closed) = sync_channel(1);
+    let mut outlet = Outlet { also, open: None, is_refusing: false, metrics: metrics.clone() };
+    std::thread::Builder::new().name(format!("audit-{name}")).spawn(move || {
+        while let Ok(batch) = queue.recv() {
+            outlet.write(&batch);
+        }
+        // Whoever closes may have stopped waiting.
+        let _ = closing.send(());
+    })?;
+    Ok(Way::Thread { batches: Some(batches), closed })
+}
+
 impl Drop for Feed {
     fn drop(&mut self) {
-        self.batches = None;
-        if let Err(RecvTimeoutError::Timeout) = self.closed.recv_timeout(CLOSING_TIME_MAX) {
+        let Way::Thread { batches, closed } = &mut self.way else { return };
+        *batches = None;
+        if let Err(RecvTimeoutError::Timeout) = closed.recv_timeout(CLOSING_TIME_MAX) {
             tracing::error!(sink = self.name, "the sink did not take the last records of the audit");
         }
     }
@@ -195,6 +219,7 @@ impl Outlet {
 fn open(also: &Also) -> io::Result<Open> {
     Ok(match also {
         Also::Stdout => Open::Stream(Box::new(io::stdout())),
+        Also::Otlp => return Err(io::Error::other("it has a queue of its own")),
         Also::File(path) => {
             let mut options = File::options();
             Open::Stream(Box::new(options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?))
@@ -221,14 +246,14 @@ struct Envelope<'l> {
 fn message(also: &Also, line: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(line.trim_ascii_end());
     let Envelope { timestamp, activity, seq } = serde_json::from_str(&text).unwrap_or_default();
-    let is_bad = [Kind::Alert, Kind::Gap, Kind::RevokeFailed, Kind::PolicyRejected].iter().any(|kind| kind.as_str() == activity);
+    let is_bad = Kind::TROUBLING.iter().any(|kind| kind.as_str() == activity);
     let severity = if is_bad { WARNING } else { NOTICE };
     match also {
         Also::Journald(_) => {
             let fields = format!("PRIORITY={severity}\nSYSLOG_IDENTIFIER=keygress\nKEYGRESS_ACTIVITY={activity}\nKEYGRESS_SEQ={seq}\n");
             format!("MESSAGE={text}\n{fields}").into_bytes()
         }
-        Also::Stdout | Also::File(_) | Also::Syslog(_) => {
+        Also::Stdout | Also::File(_) | Also::Syslog(_) | Also::Otlp => {
             let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
             let (priority, pid) = (FACILITY + severity, std::process::id());
             format!("<{priority}>1 {timestamp} {host} keygress {pid} {activity} - {text}").into_bytes()
@@ -246,7 +271,7 @@ mod tests {
     #[test]
     fn a_sink_is_named_by_its_kind_and_its_path() {
         let read = |text: &str| text.parse::<Also>();
-        assert_eq!(read("stdout"), Ok(Also::Stdout));
+        assert_eq!((read("stdout"), read("otlp")), (Ok(Also::Stdout), Ok(Also::Otlp)));
         assert_eq!(read("syslog"), Ok(Also::Syslog("/dev/log".into())));
         assert_eq!(read("journald:/run/j"), Ok(Also::Journald("/run/j".into())));
         assert_eq!(read("/var/log/copy.jsonl"), Ok(Also::File("/var/log/copy.jsonl".into())));

@@ -10,9 +10,14 @@ use http::uri::PathAndQuery;
 use jiff::Timestamp;
 use keygress_policy::destination::{Host, Scheme};
 use keygress_policy::inject::Stripped;
+use tokio::sync::mpsc;
 
 use crate::known::Thing;
 use crate::metrics::Metrics;
+use crate::telemetry::Context;
+
+/// What happened, in one word.
+mod kind;
 
 /// One line: the fields of a record.
 mod record;
@@ -46,6 +51,7 @@ mod tap;
 
 pub use also::Also;
 pub use checkpoint::{Anchor, PublicKey, Signing, SigningKey};
+pub use kind::Kind;
 pub use segments::Rotation;
 pub use tap::{Tap, Written};
 pub use verify::{Expected, Verified, verify, verify_all};
@@ -58,87 +64,6 @@ pub const PATH_MASKED: &str = "/masked";
 
 /// The code of the alert that the end of the audit is missing.
 const CUT_OFF: &str = "audit_cut_off";
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A provider issued material: a lease begins.
-    Issued,
-    /// A credential is about to leave: in a strict audit this is on the disk before its first byte goes.
-    Intended,
-    /// A request was sent, with or without a credential.
-    Used,
-    /// An answer held the credential, which was masked, or could not be searched to its end.
-    Scrubbed,
-    /// A request was refused.
-    Denied,
-    /// A lease was revoked.
-    Revoked,
-    /// Its revocation failed.
-    RevokeFailed,
-    /// A lease expired.
-    Expired,
-    /// A policy came into force.
-    PolicyLoaded,
-    /// A policy was rejected; the last good one stays.
-    PolicyRejected,
-    /// Somebody suspended or revoked something: the code says which.
-    Stopped,
-    /// Somebody lifted that again.
-    Resumed,
-    /// Somebody opened a task on the admin socket.
-    TaskOpened,
-    /// It was closed, or its deadline passed: the code says which.
-    TaskClosed,
-    /// A running request, stream or tunnel was ended: what it concerns was stopped, its task ended, or it left the policy.
-    Ended,
-    /// Abnormal reuse.
-    Alert,
-    /// Somebody had it forgotten what is usual.
-    BaselineReset,
-    /// A process began to write this file.
-    Opened,
-    /// What an earlier process left behind was repaired (a torn line was cut, or it never said that it closed), or a sink that
-    /// refused takes records again.
-    Recovered,
-    /// Events were lost: [`Event::lost`] says how many.
-    Gap,
-    /// A signature over everything before it.
-    Checkpoint,
-    /// A process ended and had written everything.
-    Closed,
-}
-
-impl Kind {
-    /// The value of `activity` in a record.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Issued => "issued",
-            Self::Intended => "intended",
-            Self::Used => "used",
-            Self::Scrubbed => "scrubbed",
-            Self::Denied => "denied",
-            Self::Revoked => "revoked",
-            Self::RevokeFailed => "revoke_failed",
-            Self::Expired => "expired",
-            Self::PolicyLoaded => "policy_loaded",
-            Self::PolicyRejected => "policy_rejected",
-            Self::Stopped => "stopped",
-            Self::Resumed => "resumed",
-            Self::TaskOpened => "task_opened",
-            Self::TaskClosed => "task_closed",
-            Self::Ended => "ended",
-            Self::Alert => "alert",
-            Self::BaselineReset => "baseline_reset",
-            Self::Opened => "opened",
-            Self::Recovered => "recovered",
-            Self::Gap => "gap",
-            Self::Checkpoint => "checkpoint",
-            Self::Closed => "closed",
-        }
-    }
-}
 
 /// One event; its texts are shared, so that a request clones reference counts alone. Ids and names only, never a secret; the sink adds time, sequence and chain.
 #[derive(Clone, Debug)]
@@ -163,6 +88,8 @@ pub struct Event {
     pub broker: Option<Arc<str>>,
     /// Its name at both ends of a broker: the same in the audit of each.
     pub trace: Option<Arc<str>>,
+    /// Its trace, and keygress's span in it, where it is traced.
+    pub span: Option<Context>,
     /// Request method.
     pub method: Option<http::Method>,
     /// Where the request goes.
@@ -231,6 +158,7 @@ impl Event {
             peer: None,
             broker: None,
             trace: None,
+            span: None,
             method: None,
             destination: None,
             path: None,
@@ -294,11 +222,13 @@ pub struct Setup {
     pub rotation: Rotation,
     /// Where it goes too.
     pub also: Vec<Also>,
+    /// The queue of [`Also::Otlp`].
+    pub otlp: Option<mpsc::Sender<Arc<[u8]>>>,
 }
 
 impl From<Sink> for Setup {
     fn from(sink: Sink) -> Self {
-        Self { sink, is_strict: false, signing: None, rotation: Rotation::default(), also: Vec::new() }
+        Self { sink, is_strict: false, signing: None, rotation: Rotation::default(), also: Vec::new(), otlp: None }
     }
 }
 
@@ -315,13 +245,13 @@ impl Audit {
     /// # Errors
     /// Where the sink cannot be opened, belongs to somebody else, is in use, or holds no record that can be continued.
     pub fn open(setup: impl Into<Setup>, metrics: Metrics) -> io::Result<Self> {
-        let Setup { sink, is_strict, signing, rotation, also } = setup.into();
+        let Setup { sink, is_strict, signing, rotation, also, otlp } = setup.into();
         let mut opened = store::open(sink, rotation)?;
         if let Some(why) = signing.as_ref().and_then(|signing| signing.cut_off(&opened.head)) {
             tracing::error!("the audit: {why}");
             opened.events.push(Event { code: Some(CUT_OFF), message: Some(why.into()), ..Event::new(Kind::Alert) });
         }
-        let feeds = also.into_iter().map(|also| also::Feed::start(also, &metrics)).collect::<io::Result<_>>()?;
+        let feeds = also.into_iter().map(|also| also::Feed::start(also, otlp.as_ref(), &metrics)).collect::<io::Result<_>>()?;
         Ok(Self { writer: Arc::new(sink::Writer::start(opened, signing, feeds, metrics)?), is_strict })
     }
 

@@ -115,6 +115,10 @@ fn ours_of(ours: &mut Object<'_>, event: &Event) {
     ours.text(key!("rule"), event.rule.as_deref());
     ours.text(key!("broker"), event.broker.as_deref());
     ours.text(key!("trace"), event.trace.as_deref());
+    if let Some(span) = &event.span {
+        ours.hex(key!("trace_id"), &span.trace);
+        ours.hex(key!("span_id"), &span.span);
+    }
     ours.text(key!("credential"), event.credential.as_deref());
     ours.text(key!("lease"), event.lease.as_deref());
     ours.text(key!("fingerprint"), event.fingerprint.as_deref());
@@ -183,6 +187,14 @@ impl<'o> Object<'o> {
         self.key(key);
         self.out.push(b'"');
         self.out.extend_from_slice(value.as_bytes());
+        self.out.push(b'"');
+    }
+
+    /// Bytes in hexadecimal.
+    fn hex(&mut self, key: Key, bytes: &[u8]) {
+        self.key(key);
+        self.out.push(b'"');
+        self.out.extend(bytes.iter().flat_map(|byte| hex(*byte)));
         self.out.push(b'"');
     }
 

@@ -51,6 +51,7 @@ use crate::sandbox::{self, State};
 use crate::state::{Found, Key, Ledger, Place, Stopped};
 use crate::stops::Stops;
 use crate::stream;
+use crate::telemetry::Telemetry;
 use prepared::Bounds;
 use recording::recording;
 use watching::watching;
@@ -60,7 +61,7 @@ pub use prepared::{Prepared, untouched};
 /// How often is looked whether the first credentials are there.
 const ADOPTED_POLL: Duration = Duration::from_millis(2);
 
-/// How long the last alerts may take to be told.
+/// How long the last alerts may take to be told, and what a collector has still to hear.
 const ALERTS_TIME: Duration = Duration::from_secs(3);
 
 /// Arguments of `keygress serve`.
@@ -175,6 +176,7 @@ pub struct Running {
     adopted: Arc<AtomicBool>,
     admin: admin::Server,
     answering: Option<JoinHandle<()>>,
+    telling: Vec<JoinHandle<()>>,
     drain_grace: Duration,
 }
 
@@ -203,7 +205,9 @@ impl Prepared {
         measures.iter().for_each(|measure| metrics.sandbox(measure.name, measure.state == State::Enforced));
         let (ledger, found) = kept(settings.state.as_ref(), &policy)?;
         let stops = found.stops.iter().map(Stopped::order).collect::<Result<Vec<_>, _>>().map_err(|why| anyhow!("the ledger: {why}"))?;
-        let audit = Audit::open(recording(&settings)?, metrics.clone())?;
+        let telemetry = settings.otlp.as_ref().map(|otlp| Telemetry::start(otlp, &roots, &metrics)).transpose();
+        let Telemetry { traces, logs, telling } = telemetry.map_err(|why| anyhow!(why))?.unwrap_or_default();
+        let audit = Audit::open(recording(&settings, logs)?, metrics.clone())?;
         if let Some(repaired) = found.repaired {
             tracing::warn!("{repaired}");
             audit.record(Event { message: Some(repaired.into()), ..Event::new(Kind::Recovered) });
@@ -224,6 +228,7 @@ impl Prepared {
             connector: Connector::new(Arc::clone(&roots), settings.pins.clone()).with_brokers(brokers(&settings)?),
             audit,
             metrics,
+            traces,
             authority,
         });
         shared.credentials.sweep(found.leases, &shared.live.load().policy);
@@ -254,6 +259,7 @@ impl Prepared {
             adopted,
             admin,
             answering,
+            telling,
             drain_grace: settings.drain_grace,
         })
     }
@@ -269,7 +275,7 @@ impl Running {
 
     /// Stops: no new connections, running requests within the grace, every lease revoked, the audit closed.
     pub async fn stop(self) -> Ended {
-        let Self { shared, reloader, accepting, adopting, admin, answering, drain_grace, .. } = self;
+        let Self { shared, reloader, accepting, adopting, admin, answering, telling, drain_grace, .. } = self;
         blocking(move || accepting.drain(drain_grace)).await;
         adopting.abort();
         let ended = shared.credentials.shut_down().await;
@@ -278,7 +284,17 @@ impl Running {
         }
         drop(admin);
         blocking(move || drop(reloader)).await;
+        if let Some(traces) = &shared.traces {
+            traces.close();
+        }
         blocking(move || shared.audit.close()).await;
+        // The last record was written, and the last request has ended.
+        let told = async {
+            for telling in telling {
+                drop(telling.await)
+            }
+        };
+        drop(tokio::time::timeout(ALERTS_TIME, told).await);
         if let Some(answering) = answering {
             // The last alert was raised when the audit closed.
             drop(tokio::time::timeout(ALERTS_TIME, answering).await);

@@ -19,7 +19,7 @@ pub(super) struct AuditFlags {
     /// Let a credential leave only after the record of its use is on the disk: a use then waits for a sync, which it shares with others.
     #[arg(long, env = "KEYGRESS_AUDIT_STRICT")]
     audit_strict: bool,
-    /// Hand every record on to this sink too: `stdout`, `syslog`, `syslog:/PATH`, `journald`, `journald:/PATH`, or the /PATH of a file; may
+    /// Hand every record on to this sink too: `stdout`, `otlp` (see `--otlp-endpoint`), `syslog`, `syslog:/PATH`, `journald`, `journald:/PATH`, or the /PATH of a file; may
     /// be repeated. None of these is waited for.
     #[arg(long, value_name = "SINK", env = "KEYGRESS_AUDIT_ALSO", value_delimiter = ',')]
     audit_also: Vec<String>,

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::Invalid;
 use super::detect::DetectFile;
+use super::otlp::OtlpFile;
 use crate::sandbox::Mode;
 
 /// What stands in `proxy.yaml`. Paths in it are relative to its own folder.
@@ -38,6 +39,8 @@ pub(super) struct ProxyFile {
     pub(super) state: Option<State>,
     /// How abnormal reuse is looked for.
     pub(super) detect: DetectFile,
+    /// The collector, and what it is told.
+    pub(super) otlp: Option<OtlpFile>,
     /// Look for none.
     pub(super) unsafe_no_detect: bool,
     /// Health, metrics and control.
@@ -212,6 +215,7 @@ impl ProxyFile {
         });
         let brokers = self.brokers.values_mut().flat_map(|broker| [&mut broker.certificate, &mut broker.key, &mut broker.ca]);
         let webhook = self.detect.webhook.iter_mut().map(|webhook| &mut webhook.secret);
+        let otlp = self.otlp.iter_mut().flat_map(|otlp| &mut otlp.headers);
         let paths = lists
             .into_iter()
             .flatten()
@@ -221,7 +225,8 @@ impl ProxyFile {
             .chain(kubernetes)
             .chain(mutual)
             .chain(brokers)
-            .chain(webhook);
+            .chain(webhook)
+            .chain(otlp);
         for path in paths {
             *path = folder.join(&*path);
         }

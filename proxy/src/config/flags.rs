@@ -11,8 +11,10 @@ use super::audit::AuditFlags;
 use super::broker::{MutualFlags, brokers};
 use super::detect::DetectFlags;
 use super::file::ProxyFile;
+use super::otlp::OtlpFlags;
 use super::{DRAIN_GRACE, Invalid, Kubernetes, Settings};
 use crate::admission::DELAY_MAX;
+use crate::audit::Also;
 use crate::sandbox::Mode;
 use crate::state::Place;
 
@@ -59,6 +61,8 @@ pub struct Flags {
     state_key: Option<PathBuf>,
     #[command(flatten)]
     detect: DetectFlags,
+    #[command(flatten)]
+    otlp: OtlpFlags,
     /// Serve health, metrics and control on this Unix socket.
     #[arg(long, value_name = "PATH", env = "KEYGRESS_ADMIN_SOCKET")]
     admin_socket: Option<PathBuf>,
@@ -149,7 +153,13 @@ impl Flags {
         let grace = self.drain_grace.or(file.drain_grace);
         let overload_delay = self.overload_delay.or(file.overload_delay);
         let recording = self.audit.over((file.audit, file.audit_strict, file.audit_also), (file.audit_key, file.audit_rotate))?;
+        let otlp = self.otlp.over(file.otlp)?;
+        if otlp.is_none() && recording.also.contains(&Also::Otlp) {
+            let help = "name one with `--otlp-endpoint URL`, in OTEL_EXPORTER_OTLP_ENDPOINT, or under `otlp:` in proxy.yaml";
+            return Err(Invalid::with_help("the audit is to go to a collector, and none is named".to_owned(), help));
+        }
         Ok(Settings {
+            otlp,
             policy,
             tcp,
             transparent,

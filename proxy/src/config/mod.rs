@@ -14,6 +14,7 @@ use crate::audit::{Also, Rotation, Sink};
 use crate::detect::SETTLE;
 use crate::sandbox::Mode;
 use crate::state::Place;
+use crate::telemetry::Otlp;
 
 /// The flags of `serve`, each with its environment variable.
 mod flags;
@@ -23,6 +24,9 @@ mod audit;
 
 /// How abnormal reuse is looked for.
 mod detect;
+
+/// What a collector is told.
+mod otlp;
 
 /// `proxy.yaml`.
 mod file;
@@ -76,6 +80,8 @@ pub struct Settings {
     pub state: Option<Place>,
     /// How abnormal reuse is looked for; `None` where it is not.
     pub detect: Option<Detect>,
+    /// The collector, and what it is told.
+    pub otlp: Option<Otlp>,
     /// Where health, metrics and control are served, mode 0600.
     pub admin_socket: Option<PathBuf>,
     /// Where health and metrics are served over TCP, read only.
@@ -165,6 +171,7 @@ impl Default for Settings {
             audit_rotation: Rotation::default(),
             state: None,
             detect: Some(Detect::default()),
+            otlp: None,
             admin_socket: None,
             metrics: None,
             upstream_ca: Vec::new(),

@@ -73,6 +73,7 @@ fn the_file_says_the_same_as_the_flags_and_its_paths_are_its_own() {
          audit_also: [stdout, 'syslog:/run/log']\n\
          audit_key: key.pem\n\
          audit_rotate: { size: 64KiB, every: 24h, keep: 3 }\n\
+         otlp: { endpoint: https://collector, headers: otlp, traces: 0.5, resource: { region: eu } }\n\
          admin: { socket: admin.sock, metrics: 0.0.0.0:9464 }\n\
          upstream_ca: [ca.pem]\n\
          ca: { permit: ['*.example.com', api.test], file: local.pem }\n\
@@ -96,6 +97,9 @@ fn the_file_says_the_same_as_the_flags_and_its_paths_are_its_own() {
     assert_eq!(settings.audit_key, Some(own("key.pem")));
     let day = Duration::from_secs(86_400);
     assert_eq!(settings.audit_rotation, Rotation { bytes_max: Some(65_536), age_max: Some(day), kept: Some(3) });
+    let otlp = settings.otlp.unwrap();
+    assert_eq!((&*otlp.endpoint, otlp.headers, otlp.traces, &*otlp.service), ("https://collector", Some(own("otlp")), 0.5, "keygress"));
+    assert_eq!(otlp.resource, [("region".to_owned(), "eu".to_owned())]);
     assert_eq!(settings.admin_socket, Some(own("admin.sock")));
     assert_eq!(settings.metrics, Some("0.0.0.0:9464".parse().unwrap()));
     assert_eq!(settings.upstream_ca, [own("ca.pem")]);
@@ -145,6 +149,12 @@ fn what_of_the_audit_does_not_fit_together_is_refused() {
     refused(&["--audit-also", "stdout"], "goes to standard output already");
     refused(&["--audit", "/a", "--audit-also", "/a"], "goes to `/a` already");
     refused(&["--audit-also", "http://collector"], "is no sink");
+    refused(&["--audit-also", "otlp"], "OTEL_EXPORTER_OTLP_ENDPOINT");
+    let collector = ["--otlp-endpoint", "https://collector"];
+    refused(&[&collector[..], &["--otlp-traces", "1.5"]].concat(), "`1.5` is not a share of requests");
+    refused(&[&collector[..], &["--otlp-resource", "region"]].concat(), "KEY=VALUE");
+    let told = settings(["--policy", "p", "--audit-also", "otlp", "--otlp-resource", "a=b,c = d"].iter().chain(&collector)).unwrap();
+    assert_eq!((told.otlp.unwrap().resource.len(), told.audit_also), (2, vec![Also::Otlp]));
 }
 
 #[test]

@@ -186,7 +186,7 @@ pub use kept::may_end;
 pub use keyring::{Credentials, Kept, is_same};
 pub use programs::Programs;
 pub use recall::LeaseInForce;
-pub use site::Site;
+pub use site::{Site, Untaken};
 pub use slot::Slot;
 pub use tools::Tools;
 

@@ -25,6 +25,7 @@ use crate::reload::{Live, Snapshot};
 use crate::state::Ledger;
 use crate::statement::Behalf;
 use crate::stops::{Concern, Stops, Tie, Ties};
+use crate::telemetry::Traces;
 use crate::worker::Counted;
 
 /// How many destinations a connection remembers its way to: under a wildcard there is no end of them.
@@ -50,6 +51,8 @@ pub struct Shared {
     pub audit: Audit,
     /// The metrics.
     pub metrics: Metrics,
+    /// Which requests are traced; `None` where none is.
+    pub traces: Option<Traces>,
     /// Mints leaves for interception.
     pub authority: Arc<Authority>,
     /// Makes verified connections to upstreams.

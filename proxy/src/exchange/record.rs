@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
 use http::uri::PathAndQuery;
+use http::{HeaderMap, StatusCode};
 use keygress_policy::Rule;
 use keygress_policy::decide::Grant;
 use keygress_policy::destination::{Host, Scheme};
@@ -19,6 +19,7 @@ use crate::refusal::{Code, Refusal};
 use crate::reload::Snapshot;
 use crate::scrub::{Sieve, Sifted};
 use crate::statement::Trace;
+use crate::telemetry::{Ended, Span};
 
 /// The code of a request that ended without an answer.
 const BROKEN_OFF: &str = "broken_off";
@@ -43,6 +44,7 @@ pub(super) struct Record<'l> {
     sent: bool,
     ended: bool,
     clock: Clock,
+    span: Option<Box<Span>>,
 }
 
 /// Whose time it is that passes.
@@ -52,6 +54,10 @@ struct Clock {
     waits_since: Option<Instant>,
     /// How long they were.
     elsewhere: Duration,
+    /// When the upstream was first reached for.
+    reached: Option<Instant>,
+    /// When it was last heard of.
+    returned: Option<Instant>,
 }
 
 impl<'l> Record<'l> {
@@ -65,8 +71,8 @@ impl<'l> Record<'l> {
             event.pid = process.pid;
         }
         event.peer = line.proven.peer.clone();
-        let clock = Clock { began: Instant::now(), waits_since: None, elsewhere: Duration::ZERO };
-        Self { line, id, event, intended: None, sent: false, ended: false, clock }
+        let clock = Clock { began: Instant::now(), waits_since: None, elsewhere: Duration::ZERO, reached: None, returned: None };
+        Self { line, id, event, intended: None, sent: false, ended: false, clock, span: None }
     }
 
     /// The id under which the audit holds this request.
@@ -87,6 +93,13 @@ impl<'l> Record<'l> {
         if self.line.way == Way::Mutual {
             self.event.trace = asked.head.extensions.get().map(|Trace(trace)| Arc::clone(trace));
         }
+    }
+
+    /// Where it is traced, the upstream is told so.
+    pub(super) fn traced(&mut self, headers: &mut HeaderMap) {
+        let Some(traces) = &self.line.shared().traces else { return };
+        self.span = traces.begin(headers, self.id);
+        self.event.span = self.span.as_ref().map(|span| span.context);
     }
 
     pub(super) fn connect(&mut self, snapshot: &Snapshot, host: &Host, port: u16) {
@@ -161,15 +174,24 @@ impl<'l> Record<'l> {
         }
     }
 
-    /// From here on it is not keygress that takes its time.
+    /// From here on it is the upstream that takes its time.
+    pub(super) fn reaches(&mut self) {
+        let now = Instant::now();
+        self.clock.waits_since = Some(now);
+        self.clock.reached.get_or_insert(now);
+    }
+
+    /// From here on it is the caller that does.
     pub(super) fn waits(&mut self) {
         self.clock.waits_since = Some(Instant::now());
     }
 
-    /// From here on it is.
+    /// From here on it is keygress.
     pub(super) fn goes_on(&mut self) {
         if let Some(since) = self.clock.waits_since.take() {
-            self.clock.elsewhere += since.elapsed();
+            let now = Instant::now();
+            self.clock.elsewhere += now - since;
+            self.clock.returned = Some(now);
         }
     }
 
@@ -215,11 +237,24 @@ impl<'l> Record<'l> {
         self.event.status = status.map(|status| status.as_u16());
         let shared = self.line.shared();
         shared.metrics.request(outcome, code);
+        let Clock { began, elsewhere, .. } = self.clock;
         if self.sent && status.is_some() {
-            let Clock { began, elsewhere, .. } = self.clock;
             shared.metrics.carried(began.elapsed().saturating_sub(elsewhere), elsewhere);
         }
+        if let Some(span) = self.span.take() {
+            self.tell(*span);
+        }
         shared.audit.record(std::mem::replace(&mut self.event, Event::new(Kind::Denied)));
+    }
+}
+
+impl Record<'_> {
+    /// Hands on what was traced.
+    fn tell(&self, span: Span) {
+        let Some(traces) = &self.line.shared().traces else { return };
+        let Clock { began, reached, returned, .. } = self.clock;
+        let upstream = reached.zip(returned.or(reached)).map(|(from, to)| (from - began, to - began));
+        traces.tell(Box::new(Ended { span, event: self.event.clone(), took: began.elapsed(), upstream }));
     }
 }
 

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::mpsc::Receiver;
 
 use http_body_util::BodyExt;
@@ -14,6 +15,7 @@ use crate::credentials::Credentials;
 use crate::forward::{Connector, Pool};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::refusal::Code;
 use crate::reload::{Live, compile};
 use crate::stops::Stops;
 
@@ -37,6 +39,7 @@ fn worker(policy: &str) -> (Rc<Worker>, Receiver<String>) {
         connector: Connector::new(roots, HashMap::new()),
         audit,
         metrics,
+        traces: None,
         authority: Arc::new(Authority::new(&[]).unwrap()),
     });
     (Rc::new(Worker { shared, pool: Pool::default(), ties: Rc::default(), admission: Rc::default() }), records)

@@ -107,6 +107,12 @@ pub struct Ours<'l> {
     /// Its name at both ends of a broker.
     #[serde(borrow)]
     pub trace: Text<'l>,
+    /// Its trace, where it is traced.
+    #[serde(borrow)]
+    pub trace_id: Text<'l>,
+    /// Keygress's span in it.
+    #[serde(borrow)]
+    pub span_id: Text<'l>,
     /// The caller, as recognised.
     #[serde(borrow)]
     pub workload: Text<'l>,

@@ -33,5 +33,8 @@ pub mod moto;
 /// OpenBao itself.
 pub mod openbao;
 
+/// A collector of OTLP.
+pub mod collector;
+
 /// Redis, whose users OpenBao makes.
 pub mod redis;

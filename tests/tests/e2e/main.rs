@@ -118,6 +118,9 @@ mod examples;
 /// What is on record.
 mod records;
 
+/// Traces and logs for a collector.
+mod telemetry;
+
 /// Metrics, alert rules and dashboard, by Prometheus itself.
 mod observability;
 

@@ -49,6 +49,8 @@ rules:
     );
     site.write("policy.yaml", &policy).unwrap();
     let mut command = bare(binary().unwrap());
+    // Nobody listens there: what is told is lost, and counted.
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
     command.env("KEYGRESS_METRICS", "127.0.0.1:0").env("KEYGRESS_AUDIT_ALSO", site.folder().join("copy.jsonl"));
     let (process, address) = ledger::serve_by(command, site);
     let metrics = process.wait_for("metrics on ").unwrap();

@@ -26,7 +26,7 @@ enum Format {
 }
 
 /// The columns of CSV: name, and where the value stands in a record.
-const COLUMNS: [(&str, &str); 31] = [
+const COLUMNS: [(&str, &str); 32] = [
     ("time", ""),
     ("record", "/metadata/uid"),
     ("seq", "/seq"),
@@ -56,6 +56,7 @@ const COLUMNS: [(&str, &str); 31] = [
     ("peer", "/keygress/peer"),
     ("broker", "/keygress/broker"),
     ("trace", "/keygress/trace"),
+    ("trace_id", "/keygress/trace_id"),
     ("message", "/message"),
     ("hash", "/hash"),
 ];

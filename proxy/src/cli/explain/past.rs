@@ -158,7 +158,7 @@ fn named(files: &[PathBuf], name: &str) -> anyhow::Result<(u64, Option<String>)>
     let wanted = format!("\"{name}\"");
     records::read_files(files, wanted.as_bytes(), |_, line| {
         let ours = &line.keygress;
-        if [&line.metadata.uid, &ours.trace].iter().any(|text| text.as_str() == name) {
+        if [&line.metadata.uid, &ours.trace, &ours.trace_id].iter().any(|text| text.as_str() == name) {
             is_known = true;
             found = ours.request.map(|request| (request, Some(line.instance().to_owned())));
         }

@@ -195,6 +195,7 @@ pub fn untouched(settings: &Settings, policy: &Policy) -> Result<(), String> {
     let kubernetes = settings.kubernetes.iter().flat_map(|kubernetes| [&kubernetes.token, &kubernetes.jwks]);
     let paths = settings.policy.iter().chain(&settings.upstream_ca).chain(kubernetes).chain(&binary);
     let paths = paths.chain(settings.state.iter().map(|place| &place.key)).chain(&settings.audit_key).chain(webhook_secret(settings));
+    let paths = paths.chain(otlp_headers(settings));
     identities(settings).try_for_each(untouchable)?;
     // In a pod it lies on a volume of its own that the other containers mount to read alone: its mode says nothing there.
     let trusted = settings.ca_folder.as_deref().filter(|_| settings.kubernetes.is_none());
@@ -246,6 +247,11 @@ fn webhook_secret(settings: &Settings) -> Option<&PathBuf> {
     settings.detect.as_ref()?.webhook.as_ref().map(|webhook| &webhook.secret)
 }
 
+/// What a collector wants to see.
+fn otlp_headers(settings: &Settings) -> Option<&PathBuf> {
+    settings.otlp.as_ref()?.headers.as_ref()
+}
+
 /// Every folder that this process has to do with.
 fn declared(settings: &Settings, policy: &Policy) -> Declared {
     let mut declared = Declared::default();
@@ -259,7 +265,7 @@ fn declared(settings: &Settings, policy: &Policy) -> Declared {
         declared.write(path);
     }
     settings.audit_also.iter().filter_map(Also::path).for_each(|path| declared.write(path));
-    settings.audit_key.iter().chain(webhook_secret(settings)).for_each(|path| declared.read(path));
+    settings.audit_key.iter().chain(webhook_secret(settings)).chain(otlp_headers(settings)).for_each(|path| declared.read(path));
     if let Some(Place { folder, key, .. }) = &settings.state {
         declared.write(&folder.join("ledger"));
         declared.read(key);

@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use anyhow::anyhow;
+use tokio::sync::mpsc;
 
 use crate::audit::{Setup, Signing, SigningKey, Sink};
 use crate::config::Settings;
@@ -8,7 +11,7 @@ use crate::state;
 ///
 /// # Errors
 /// A key that cannot be read.
-pub(super) fn recording(settings: &Settings) -> anyhow::Result<Setup> {
+pub(super) fn recording(settings: &Settings, otlp: Option<mpsc::Sender<Arc<[u8]>>>) -> anyhow::Result<Setup> {
     let signing = signing(settings).map_err(|why| anyhow!(why))?;
     if let Some(signing) = &signing {
         tracing::info!(key = %signing.key.public(), "the audit is signed");
@@ -19,6 +22,7 @@ pub(super) fn recording(settings: &Settings) -> anyhow::Result<Setup> {
         signing,
         rotation: settings.audit_rotation,
         also: settings.audit_also.clone(),
+        otlp,
     })
 }
 
