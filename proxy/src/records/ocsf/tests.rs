@@ -8,6 +8,9 @@ use super::*;
 use crate::audit::{Audit, Destination, Event, Kind, Sink};
 use crate::metrics::Metrics;
 
+/// What is told of all this.
+mod told;
+
 /// The next kind; a new one must be named here.
 fn after(kind: Kind) -> Option<Kind> {
     Some(match kind {
