@@ -250,8 +250,10 @@ impl<'l> Record<'l> {
 
 impl Record<'_> {
     /// Hands on what was traced.
-    fn tell(&self, span: Span) {
+    fn tell(&self, mut span: Span) {
         let Some(traces) = &self.line.shared().traces else { return };
+        // What the application shows that it should not may be in there.
+        span.state = span.state.filter(|_| self.event.shown.is_none());
         let Clock { began, reached, returned, .. } = self.clock;
         let upstream = reached.zip(returned.or(reached)).map(|(from, to)| (from - began, to - began));
         traces.tell(Box::new(Ended { span, event: self.event.clone(), took: began.elapsed(), upstream }));
