@@ -13,7 +13,7 @@ use crate::suite::{self, Outcome, Suite};
 const STATIC: &str = "x86_64-unknown-linux-musl";
 
 /// The release binary may be this large.
-const BINARY_BYTES_MAX: u64 = 15 * 1024 * 1024;
+const BINARY_BYTES_MAX: u64 = 15_000_000;
 
 /// `keygress demo` may take this long.
 const DEMO_TIME_MAX: Duration = Duration::from_secs(5);
