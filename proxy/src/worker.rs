@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::rt::Executor;
 
@@ -22,19 +22,22 @@ where
     }
 }
 
-/// Counts the requests of one connection that are being served. Cheap to clone.
+/// Counts the requests of one connection: in the lower half of the number those that are being served, in the upper half all. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Pace(Arc<AtomicUsize>);
+pub struct Pace(Arc<AtomicU64>);
 
 /// One request being served; over when it is dropped.
 #[derive(Debug)]
-pub struct Serving(Arc<AtomicUsize>);
+pub struct Serving(Arc<AtomicU64>);
+
+/// One more request, which is being served.
+const BEGUN: u64 = (1 << 32) + 1;
 
 impl Pace {
     /// A request is being served from now until the result is dropped.
     #[must_use]
     pub fn serving(&self) -> Serving {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(BEGUN, Ordering::Relaxed);
         Serving(self.0.clone())
     }
 
@@ -46,7 +49,13 @@ impl Pace {
     /// Whether any request is being served.
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.0.load(Ordering::Relaxed) as u32 > 0
+    }
+
+    /// How many requests there were: a number that another one follows with each.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) >> 32
     }
 }
 

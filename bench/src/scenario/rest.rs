@@ -12,6 +12,9 @@ use crate::results::{Bar, Limit, Outcome, Row, Run, Unit, metric};
 /// How long one of thousands may take to get its connection.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long they have rested when memory is looked at.
+const AT_REST: Duration = Duration::from_secs(20);
+
 /// Name of the figure for so many connections.
 fn resting(connections: usize, entrance: Entrance) -> String {
     let way = match entrance {
@@ -48,7 +51,10 @@ pub(super) fn run(bench: &mut Bench) -> anyhow::Result<Vec<Outcome>> {
     let mut outcome = Outcome {
         scenario: "S6".to_owned(),
         title: "memory at rest: no connection, and many idle ones".to_owned(),
-        conditions: vec!["each connection carried one request and is kept; a fresh process for each number of them".to_owned()],
+        conditions: vec![format!(
+            "each connection carried one request and has rested for {} s; a fresh process for each number of them",
+            AT_REST.as_secs()
+        )],
         rows,
         bars: Vec::new(),
         notes,
@@ -79,6 +85,7 @@ fn rest(bench: &Bench, contender: &dyn Contender, scene: &Scene, shape: &Shape) 
     let measured = load::run_between(
         &plan,
         &mut || {
+            std::thread::sleep(AT_REST);
             resting_now = Usage::of(running.pid())?;
             Ok(())
         },

@@ -35,6 +35,9 @@ mod listeners;
 /// Listeners that the service manager opened.
 mod inherited;
 
+/// Connections at rest.
+mod berth;
+
 /// Mutual TLS: peers, and whom they speak for.
 mod mutual;
 

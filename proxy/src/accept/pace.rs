@@ -3,12 +3,13 @@
 //! hyper has one timer for both (`header_read_timeout`), which would either close resting connections or let a head trickle in.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::berth::{Berth, LAY_BY_AFTER};
 use crate::worker::Pace;
 
 /// How long the head of a request may take from its first byte.
@@ -20,11 +21,19 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may rest between requests.
 pub(super) const REST_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A stream that fails where a head takes longer than [`HEAD_TIMEOUT`] or a rest longer than [`REST_TIMEOUT`].
-pub(super) struct Paced<S> {
-    stream: S,
+/// A stream that fails where a head takes longer than [`HEAD_TIMEOUT`] or a rest longer than [`REST_TIMEOUT`]. One that has a berth ends
+/// where it rests for [`LAY_BY_AFTER`], and lies there from then on.
+pub(super) struct Paced<S: AsyncRead + Unpin> {
+    /// `None` once it is laid by.
+    stream: Option<S>,
+    berth: Option<Berth<S>>,
+    is_laid_by: bool,
+    /// What was read of the next request while it lay by.
+    first: Option<u8>,
     pace: Pace,
     heads: Heads,
+    /// The requests that were seen.
+    begun: u64,
     waits_for: Waits,
     /// When what it waits for must be there.
     deadline: Instant,
@@ -52,7 +61,7 @@ enum Waits {
     Head,
 }
 
-impl<S> Paced<S> {
+impl<S: AsyncRead + Unpin> Paced<S> {
     pub(super) fn new(stream: S, pace: Pace, heads: Heads) -> Self {
         // The first head counts from the beginning: a connection is opened to say something.
         Self::with_first(stream, pace, heads, HEAD_TIMEOUT)
@@ -60,8 +69,26 @@ impl<S> Paced<S> {
 
     /// The first head must be there within this time.
     pub(super) fn with_first(stream: S, pace: Pace, heads: Heads, first: Duration) -> Self {
-        let deadline = Instant::now() + first;
-        Self { stream, pace, heads, waits_for: Waits::Head, deadline, alarm: Alarm::at(deadline), stalled: None }
+        let (deadline, stream) = (Instant::now() + first, Some(stream));
+        let (berth, is_laid_by, first, begun) = (None, false, None, pace.begun());
+        let (waits_for, alarm, stalled) = (Waits::Head, Alarm::at(deadline), None);
+        Self { stream, berth, is_laid_by, first, pace, heads, begun, waits_for, deadline, alarm, stalled }
+    }
+
+    /// Lies in this berth when it rests.
+    pub(super) fn lying_in(mut self, berth: &Berth<S>) -> Self {
+        self.berth = Some(berth.clone());
+        self
+    }
+
+    /// Goes on with the byte that woke it.
+    pub(super) fn woken_by(mut self, first: u8) -> Self {
+        self.first = Some(first);
+        self
+    }
+
+    fn rest(&self) -> Duration {
+        if self.berth.is_some() { LAY_BY_AFTER } else { REST_TIMEOUT }
     }
 
     /// The outcome of a write, or an error where writing has stood still for [`WRITE_TIMEOUT`].
@@ -82,13 +109,26 @@ impl<S> Paced<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if self.pace.is_serving() {
+        if let Some(first) = self.first.take() {
+            buffer.put_slice(&[first]);
+            return Poll::Ready(Ok(()));
+        }
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        let read = Pin::new(stream).poll_read(cx, buffer);
+        // A request may have been answered since at once.
+        let begun = self.pace.begun();
+        if begun != self.begun || self.pace.is_serving() {
+            self.begun = begun;
             self.waits_for = Waits::Serving;
+        }
+        if self.pace.is_serving() {
             return read;
         }
         match (self.waits_for, read.is_ready()) {
-            (Waits::Serving, false) => self.wait_for(Waits::Resting, REST_TIMEOUT),
+            (Waits::Serving, false) => {
+                let rest = self.rest();
+                self.wait_for(Waits::Resting, rest);
+            }
             (Waits::Serving | Waits::Resting, true) if self.heads == Heads::Timed => self.wait_for(Waits::Head, HEAD_TIMEOUT),
             (Waits::Serving | Waits::Resting | Waits::Head, _) => {}
         }
@@ -96,7 +136,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             return read;
         }
         let deadline = self.deadline;
-        self.alarm.poll(cx, deadline).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
+        ready!(self.alarm.poll(cx, deadline));
+        if self.waits_for == Waits::Resting && self.berth.is_some() {
+            // HTTP takes it for the end of the connection, and lets go of it.
+            self.is_laid_by = true;
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> Drop for Paced<S> {
+    fn drop(&mut self) {
+        if let (true, Some(berth), Some(stream)) = (self.is_laid_by, &self.berth, self.stream.take()) {
+            berth.put(stream);
+        }
     }
 }
 
@@ -131,19 +185,25 @@ impl Alarm {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())) };
+        let outcome = Pin::new(stream).poll_write(cx, bytes);
         self.written(cx, outcome)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        let outcome = Pin::new(stream).poll_flush(cx);
         self.written(cx, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.is_laid_by {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
+        Pin::new(stream).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -151,12 +211,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())) };
+        let outcome = Pin::new(stream).poll_write_vectored(cx, slices);
         self.written(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 }
 
@@ -190,6 +251,32 @@ mod tests {
         let stalled = paced.read_exact(&mut byte).await.unwrap_err();
         assert_eq!(stalled.kind(), std::io::ErrorKind::TimedOut);
         assert_eq!(before.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_rests_is_laid_by_and_goes_on_with_what_woke_it() {
+        let (mut caller, stream) = tokio::io::duplex(64);
+        let (pace, berth) = (Pace::default(), Berth::default());
+        let mut paced = Paced::new(stream, pace.clone(), Heads::Timed).lying_in(&berth);
+        let mut read = [0_u8; 4];
+        caller.write_all(b"GET ").await.unwrap();
+        paced.read_exact(&mut read).await.unwrap();
+        drop(pace.serving());
+        let serving = pace.serving();
+        assert!(futures_util::FutureExt::now_or_never(paced.read_u8()).is_none());
+        drop(serving);
+        let before = Instant::now();
+        assert_eq!(paced.read(&mut read).await.unwrap(), 0, "HTTP sees the end");
+        assert_eq!(before.elapsed(), LAY_BY_AFTER);
+        paced.shutdown().await.unwrap();
+        drop(paced);
+        caller.write_all(b"PUT ").await.unwrap();
+        let (stream, first) = berth.next().await.unwrap();
+        let mut paced = Paced::new(stream, pace, Heads::Timed).lying_in(&berth).woken_by(first);
+        paced.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"PUT ");
+        drop(paced);
+        assert!(berth.next().await.is_none(), "it was not at rest");
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use keygress_policy::destination::Host;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use super::berth::Berth;
 use super::pace::{self, Heads, Paced};
 use super::{connect, gate, stand_in};
 use crate::body::Body;
@@ -71,9 +72,10 @@ pub(super) enum Shut {
 pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, closes: Closes) {
     let pace = Pace::default();
     let first = if matches!(door.shut, Some(Shut::Full)) { REFUSED_HEAD_TIMEOUT } else { pace::HEAD_TIMEOUT };
-    let stream = Paced::with_first(stream, pace.clone(), Heads::Timed, first);
+    let berth = Berth::default();
+    let stream = Paced::with_first(stream, pace.clone(), Heads::Timed, first).lying_in(&berth);
     let begun = Cell::new(false);
-    let service = service_fn(|request: Request<Incoming>| {
+    let serve = |request: Request<Incoming>| {
         begun.set(true);
         let (line, door, closes, pace) = (line.clone(), door.clone(), closes.clone(), pace.clone());
         async move {
@@ -93,19 +95,53 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
             };
             Ok::<_, Infallible>(paced(response, is_connect, &pace, serving))
         }
-    });
-    let connection = http1_builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    };
+    http1(stream, berth, &pace, &begun, serve, closes.clone()).await;
+}
+
+/// HTTP/1.1 on one connection until that ends. While it rests for long it lies by, without all that HTTP keeps for a request.
+async fn http1<S, F>(
+    mut stream: Paced<S>,
+    berth: Berth<S>,
+    pace: &Pace,
+    begun: &Cell<bool>,
+    serve: impl Fn(Request<Incoming>) -> F,
+    mut closes: Closes,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    loop {
+        let connection = http1_builder().serve_connection(TokioIo::new(stream), service_fn(&serve)).with_upgrades();
+        if !carried(connection, begun, &mut closes).await {
+            return;
+        }
+        let woken = tokio::select! {
+            woken = berth.next() => woken,
+            _ = closes.changed() => None,
+        };
+        let Some((laid_by, first)) = woken else { return };
+        stream = Paced::new(laid_by, pace.clone(), Heads::Timed).lying_in(&berth).woken_by(first);
+    }
+}
+
+/// Carries an HTTP/1.1 connection to its end, and says whether it may go on from a berth.
+async fn carried<S, F>(connection: http1::UpgradeableConnection<TokioIo<Paced<S>>, F>, begun: &Cell<bool>, closes: &mut Closes) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+{
     let mut connection = pin!(connection);
-    let mut closing = closes.clone();
     tokio::select! {
         // What a client does to its own connection is its own affair; refusals are on record already.
-        _ = connection.as_mut() => {}
-        _ = closing.changed() => {
+        ended = connection.as_mut() => ended.is_ok(),
+        _ = closes.changed() => {
             if !begun.get() && tokio::time::timeout(FIRST_REQUEST_GRACE, connection.as_mut()).await.is_ok() {
-                return;
+                return false;
             }
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
+            false
         }
     }
 }
@@ -120,9 +156,9 @@ pub(super) async fn intercepted(
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let pace = Pace::default();
     let heads = if is_h2 { Heads::Untimed } else { Heads::Timed };
-    let stream = TokioIo::new(Paced::new(stream, pace.clone(), heads));
+    let stream = Paced::new(stream, pace.clone(), heads);
     let begun = Cell::new(false);
-    let service = service_fn(|request: Request<Incoming>| {
+    let serve = |request: Request<Incoming>| {
         begun.set(true);
         let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
         let is_h2_head = is_h2 && request.method() == Method::HEAD;
@@ -136,9 +172,9 @@ pub(super) async fn intercepted(
             }
             Ok::<_, Infallible>(paced(response, false, &pace, serving))
         }
-    });
+    };
     if is_h2 {
-        let mut connection = pin!(http2_builder().serve_connection(stream, service));
+        let mut connection = pin!(http2_builder().serve_connection(TokioIo::new(stream), service_fn(serve)));
         tokio::select! {
             _ = connection.as_mut() => {}
             _ = closes.changed() => {
@@ -147,17 +183,8 @@ pub(super) async fn intercepted(
             }
         }
     } else {
-        let mut connection = pin!(http1_builder().serve_connection(stream, service).with_upgrades());
-        tokio::select! {
-            _ = connection.as_mut() => {}
-            _ = closes.changed() => {
-                if !begun.get() && tokio::time::timeout(FIRST_REQUEST_GRACE, connection.as_mut()).await.is_ok() {
-                    return;
-                }
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
-        }
+        let berth = Berth::default();
+        http1(stream.lying_in(&berth), berth, &pace, &begun, serve, closes).await;
     }
 }
 
@@ -204,4 +231,70 @@ pub(super) fn http2_builder() -> http2::Builder<LocalExecutor> {
         .max_pending_accept_reset_streams(20)
         .keep_alive_interval(Duration::from_secs(30));
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: api.test\r\n\r\n";
+
+    /// Sends a request and reads its answer.
+    async fn ask(caller: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[u8]) -> String {
+        caller.write_all(request).await.unwrap();
+        let mut answer = vec![0; 1024];
+        let length = caller.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_lies_by_as_often_as_it_rests_and_its_end_is_the_callers() {
+        let (mut caller, stream) = tokio::io::duplex(1024);
+        let (pace, berth, begun, served) = (Pace::default(), Berth::default(), Cell::new(false), Cell::new(0));
+        let (_open, closes) = watch::channel(None);
+        let serve = |_: Request<Incoming>| {
+            served.set(served.get() + 1);
+            let response = paced(Response::new(Body::Empty), false, &pace, pace.serving());
+            async { Ok(response) }
+        };
+        let stream = Paced::new(stream, pace.clone(), Heads::Timed).lying_in(&berth);
+        let asking = async {
+            for _ in 0..3 {
+                assert!(ask(&mut caller, REQUEST).await.starts_with("HTTP/1.1 200 OK\r\n"));
+                tokio::time::sleep(2 * pace::HEAD_TIMEOUT).await;
+            }
+            // What came behind a request and is no whole head in time is lost with the connection.
+            assert!(ask(&mut caller, &[REQUEST, b"GET /"].concat()).await.starts_with("HTTP/1.1 200 OK\r\n"));
+            assert_eq!(ask(&mut caller, b"").await, "");
+        };
+        tokio::join!(http1(stream, berth, &pace, &begun, serve, closes), asking);
+        assert_eq!(served.get(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lies_by_goes_when_the_process_drains_and_when_it_rests_too_long() {
+        for drains in [true, false] {
+            let (mut caller, stream) = tokio::io::duplex(1024);
+            let (pace, berth, begun) = (Pace::default(), Berth::default(), Cell::new(false));
+            let (open, closes) = watch::channel(None);
+            let serve = |_: Request<Incoming>| {
+                let response = paced(Response::new(Body::Empty), false, &pace, pace.serving());
+                async { Ok(response) }
+            };
+            let stream = Paced::new(stream, pace.clone(), Heads::Timed).lying_in(&berth);
+            let began = tokio::time::Instant::now();
+            let asking = async {
+                assert!(ask(&mut caller, REQUEST).await.starts_with("HTTP/1.1 200 OK\r\n"));
+                tokio::time::sleep(2 * pace::HEAD_TIMEOUT).await;
+                if drains {
+                    open.send_replace(Some(Instant::now()));
+                }
+                assert_eq!(ask(&mut caller, b"").await, "");
+            };
+            tokio::join!(http1(stream, berth, &pace, &begun, serve, closes), asking);
+            assert_eq!(began.elapsed(), if drains { 2 * pace::HEAD_TIMEOUT } else { pace::REST_TIMEOUT });
+        }
+    }
 }
