@@ -13,7 +13,7 @@ use crate::results::{Bar, Limit, Outcome, Row, Run, Unit, metric};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long they have rested when memory is looked at.
-const AT_REST: Duration = Duration::from_secs(20);
+const AT_REST: Duration = Duration::from_secs(30);
 
 /// Name of the figure for so many connections.
 fn resting(connections: usize, entrance: Entrance) -> String {
