@@ -6,6 +6,7 @@
 mod warm;
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -13,6 +14,7 @@ use http::Method;
 use keygress::audit::{Destination, Event, Kind, Written};
 use keygress::detect::{Baselines, Watch};
 use keygress::known::{Known, Thing};
+use keygress::recent::Recent;
 use keygress_bench::policy_of;
 use keygress_policy::decide::{Decision, Question};
 use keygress_policy::destination::{Host, Scheme};
@@ -87,6 +89,8 @@ fn watch(c: &mut Criterion) {
     };
     let written = Written { event, time: jiff::Timestamp::now() };
     c.bench_function("all detectors, one use", |b| b.iter(|| black_box(watch.take(black_box(&written), &|_, _| Some(true)))));
+    let (recent, batch) = (Recent::new(), Arc::new(vec![written; 100]));
+    c.bench_function("remember 100 uses", |b| b.iter(|| recent.take(black_box(&batch))));
     warm.close();
 }
 

@@ -1,10 +1,10 @@
 //! The same walk as `decide`, with a reason for every rule; and the policy's own tests.
 
-use http::Method;
+use http::{Method, Uri};
 
 use crate::compile::{Callers, Expected, Policy, Rule, Source, Terms, Test};
 use crate::decide::{Decision, Denial, Question};
-use crate::destination::{Host, Scheme, is_listed, path_ambiguity};
+use crate::destination::{Host, Scheme, is_listed, parse_authority, path_ambiguity};
 use crate::problem::{Place, nearest};
 use crate::workload::Workloads;
 
@@ -23,6 +23,38 @@ pub struct Hypothesis<'q> {
     pub method: &'q Method,
     /// Path without query.
     pub path: &'q str,
+}
+
+/// Where a request would go that somebody asks about.
+#[derive(Debug)]
+pub struct Asked {
+    /// Scheme: `http` is raised where the policy raises it.
+    pub scheme: Scheme,
+    /// Host.
+    pub host: Host,
+    /// Port.
+    pub port: u16,
+}
+
+impl Asked {
+    /// Reads an address as an application would ask for it.
+    ///
+    /// # Errors
+    /// Why it cannot be asked for.
+    pub fn parse<S: Source>(url: &Uri, policy: &Policy<S>) -> Result<Self, String> {
+        let scheme = match url.scheme_str() {
+            Some("https") => Scheme::Https,
+            Some("http") => Scheme::Http,
+            _ => return Err(format!("`{url}` is not an address that begins with https:// or http://")),
+        };
+        let authority = url.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+        let (host, port) = parse_authority(authority).map_err(|reason| format!("`{authority}`: {reason}"))?;
+        let port = port.unwrap_or(scheme.default_port());
+        if scheme == Scheme::Http && port == scheme.default_port() && policy.raises(&host) {
+            return Ok(Self { scheme: Scheme::Https, host, port: Scheme::Https.default_port() });
+        }
+        Ok(Self { scheme, host, port })
+    }
 }
 
 /// What `keygress explain` shows.

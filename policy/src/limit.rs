@@ -1,5 +1,7 @@
 //! Rates, as shapes. The counters live in `proxy/src/limits.rs`.
 
+use std::fmt;
+
 /// How many requests, in what time, counted for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -38,6 +40,18 @@ impl Limit {
     }
 }
 
+impl fmt::Display for Limit {
+    /// As the policy spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.window_seconds {
+            1 => "s",
+            60 => "min",
+            _ => "h",
+        };
+        write!(f, "{}/{unit}", self.count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +60,9 @@ mod tests {
     fn a_rate_is_a_number_and_a_unit() {
         assert_eq!(Limit::parse("50/s", Per::Task), Some(Limit { count: 50, window_seconds: 1, per: Per::Task }));
         assert_eq!(Limit::parse("1000000/h", Per::Rule).map(|limit| limit.window_seconds), Some(3600));
+        for rate in ["50/s", "7/min", "1/h"] {
+            assert_eq!(Limit::parse(rate, Per::Rule).unwrap().to_string(), rate);
+        }
         for rate in ["", "50", "50/", "/s", "0/s", "050/s", "+5/s", "-5/s", "5 / s", "5/m", "5/S", "1.5/s", "1000001/s", "99999999999/s"] {
             assert_eq!(Limit::parse(rate, Per::Rule), None, "{rate}");
         }

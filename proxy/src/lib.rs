@@ -42,6 +42,9 @@ pub mod audit;
 /// Abnormal reuse: detectors behind the audit, off the request path.
 pub mod detect;
 
+/// What happened lately, for those who look; behind the audit too.
+pub mod recent;
+
 /// One thread, one runtime: what hyper spawns stays on it.
 pub mod worker;
 
@@ -89,6 +92,9 @@ pub mod confine;
 
 /// Health, metrics and control.
 pub mod admin;
+
+/// The admin page, between a browser and the admin socket.
+pub mod ui;
 
 /// The audit, read back.
 pub mod records;

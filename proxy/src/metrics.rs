@@ -1,5 +1,8 @@
 //! Prometheus metrics on resolved handles: no label lookup on the request path.
 
+/// Numbers for people.
+mod summary;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -45,9 +48,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 4] = [Self::Injected, Self::Passed, Self::Denied, Self::Failed];
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Injected, Self::Passed, Self::Denied, Self::Failed];
 
-    fn as_str(self) -> &'static str {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Injected => "injected",
             Self::Passed => "passed",

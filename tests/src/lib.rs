@@ -18,6 +18,9 @@ pub mod client;
 /// A test in a network namespace of its own.
 pub mod alone;
 
+/// The admin page, as no browser would use it.
+pub mod page;
+
 /// A child process that ends with its handle, and its lines.
 pub mod process;
 

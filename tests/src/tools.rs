@@ -82,8 +82,11 @@ pub fn program(name: &str) -> Result<PathBuf> {
     if let Some(path) = found(name) {
         return Ok(path);
     }
-    let package =
-        PROGRAMS.iter().chain(&[("musl-gcc", "musl-tools")]).find(|(program, _)| *program == name).map_or(name, |(_, package)| *package);
+    let package = PROGRAMS
+        .iter()
+        .chain(&[("musl-gcc", "musl-tools"), ("chromium", "chromium")])
+        .find(|(program, _)| *program == name)
+        .map_or(name, |(_, package)| *package);
     let _lock = lock("apt")?;
     if found(name).is_none() {
         apt_get(package).with_context(|| format!("the tests need `{name}`: apt-get install {package}"))?;
@@ -209,6 +212,24 @@ pub fn node_modules() -> Result<PathBuf> {
         }
         run(Command::new(program("npm")?).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&place))
     })?;
+    Ok(place)
+}
+
+/// The folder that holds `page.mjs` beside what `tests/browser/package-lock.json` pins; only the full gate needs it.
+///
+/// # Errors
+/// Where npm cannot install it.
+pub fn browser_modules() -> Result<PathBuf> {
+    let place = folder().join("browser");
+    let from = root().join("tests/browser");
+    once("browser", &fs::read_to_string(from.join("package-lock.json"))?, || {
+        fs::create_dir_all(&place)?;
+        for name in ["package.json", "package-lock.json"] {
+            fs::copy(from.join(name), place.join(name))?;
+        }
+        run(Command::new(program("npm")?).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&place))
+    })?;
+    fs::copy(from.join("page.mjs"), place.join("page.mjs"))?;
     Ok(place)
 }
 

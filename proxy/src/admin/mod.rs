@@ -6,18 +6,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::detect::Watch;
 use crate::exchange::Shared;
 use crate::metrics::Standing;
+use crate::recent::Recent;
 use crate::reload::Reloader;
 use crate::stops::Measure;
 
+/// How it goes.
+mod overview;
+
+/// Every credential, and what it was used for.
+mod credentials;
+
+/// The policy in force, and what it says to one request.
+mod policy;
+
 /// The kill switch, and what leases there are.
 mod stops;
+
+/// The last alerts.
+mod alerts;
+
+/// Events as they happen.
+mod events;
 
 /// What is usual of each credential.
 mod baselines;
@@ -34,21 +50,24 @@ mod server;
 /// Which requests on TCP a web page could have made.
 mod origin;
 
+pub use events::Events;
 pub use server::Server;
 pub use tasks::Tasks;
 
 /// What the endpoints speak of.
 pub struct Admin {
-    /// What the connections share.
-    pub shared: Arc<Shared>,
-    /// Answers `POST /reload`.
-    pub reloader: Arc<Reloader>,
+    shared: Arc<Shared>,
+    reloader: Arc<Reloader>,
     /// Whether the credentials of the first policy were asked for.
-    pub adopted: Arc<AtomicBool>,
+    adopted: Arc<AtomicBool>,
     /// The tasks that were opened on the Unix socket.
-    pub tasks: Arc<Tasks>,
+    tasks: Arc<Tasks>,
     /// Who looks for abnormal reuse.
-    pub watch: Option<Arc<Watch>>,
+    watch: Option<Arc<Watch>>,
+    /// What happened lately.
+    recent: Arc<Recent>,
+    /// Who listens to what happens.
+    streams: events::Streams,
 }
 
 /// Through which socket a request comes.
@@ -62,19 +81,37 @@ pub enum Door {
 
 type Answer = Response<Full<Bytes>>;
 
+/// An answer, or a stream of events.
+pub type Reply = Response<Either<Full<Bytes>, Events>>;
+
 impl Admin {
-    /// Answers one request. Only what changes something on the Unix socket has a body that is read.
-    pub async fn answer(&self, door: Door, request: Request<Incoming>) -> Answer {
-        match door {
+    /// What it speaks of: `adopted` says whether the credentials of the first policy were asked for.
+    #[must_use]
+    pub fn new(
+        shared: Arc<Shared>,
+        reloader: Arc<Reloader>,
+        adopted: Arc<AtomicBool>,
+        (tasks, watch, recent): (Arc<Tasks>, Option<Arc<Watch>>, Arc<Recent>),
+    ) -> Self {
+        Self { shared, reloader, adopted, tasks, watch, recent, streams: events::Streams::default() }
+    }
+
+    /// Answers one request. Only what changes or asks something on the Unix socket has a body that is read.
+    pub async fn answer(&self, door: Door, request: Request<Incoming>) -> Reply {
+        let answer = match door {
             Door::ReadOnly => match origin::check(request.headers()) {
                 Ok(()) => self.read(&request).unwrap_or_else(not_found),
                 Err(why) => json_answer(StatusCode::FORBIDDEN, &json!({ "error": why })),
             },
+            Door::Control(_) if request.uri().path() == "/events" && request.method() == Method::GET => {
+                return events::stream(self, request.uri().query());
+            }
             Door::Control(uid) => match self.read(&request) {
                 Some(answer) => answer,
                 None => self.control(uid, request).await,
             },
-        }
+        };
+        answer.map(Either::Left)
     }
 
     /// Health and metrics; `None` where it is asked for something else.
@@ -107,9 +144,10 @@ impl Admin {
 
     async fn control(&self, uid: u32, request: Request<Incoming>) -> Answer {
         let methods: &[&str] = match request.uri().path() {
-            "/policy" | "/leases" | "/stops" | "/baselines" => &["GET", "HEAD"],
+            "/overview" | "/policy" | "/rules" | "/credentials" | "/leases" | "/stops" | "/alerts" | "/baselines" => &["GET", "HEAD"],
+            "/events" => &["GET"],
             "/tasks" => &["GET", "HEAD", "POST"],
-            "/tasks/close" | "/reload" | "/suspend" | "/revoke" | "/resume" | "/baselines/reset" => &["POST"],
+            "/tasks/close" | "/reload" | "/explain" | "/suspend" | "/revoke" | "/resume" | "/baselines/reset" => &["POST"],
             _ => return not_found(),
         };
         if let Some(wrong) = wrong_method(&request, methods) {
@@ -117,7 +155,12 @@ impl Admin {
         }
         let (head, body) = request.into_parts();
         match head.uri.path() {
-            "/policy" => self.policy(),
+            "/overview" => overview::overview(self),
+            "/policy" => policy::summary(self),
+            "/rules" => policy::rules(self),
+            "/explain" => policy::explain(self, body).await,
+            "/credentials" => credentials::list(self).await,
+            "/alerts" => alerts::list(self),
             "/leases" => stops::leases(&self.shared),
             "/stops" => stops::list(&self.shared),
             "/baselines" => baselines::list(self),
@@ -132,9 +175,15 @@ impl Admin {
         }
     }
 
-    /// Ready once the credentials of the first policy were asked for, all static ones are there, and the audit takes records. The policy
-    /// is: without one the process does not start, and a bad one never replaces it.
     fn ready(&self) -> Answer {
+        let reasons = self.unready();
+        let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json_answer(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons }))
+    }
+
+    /// Why it is not ready. It is once the credentials of the first policy were asked for, all static ones are there, and the audit takes
+    /// records. The policy is: without one the process does not start, and a bad one never replaces it.
+    fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if !self.shared.audit.healthy() {
             reasons.push("the audit takes no records".to_owned());
@@ -143,21 +192,7 @@ impl Admin {
             reasons.push("the credentials of the policy are being fetched".to_owned());
         }
         reasons.extend(self.shared.credentials.missing().iter().map(|name| format!("credential `{name}` has no value")));
-        let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        json_answer(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons }))
-    }
-
-    fn policy(&self) -> Answer {
-        let snapshot = self.shared.live.load();
-        json_answer(
-            StatusCode::OK,
-            &json!({
-                "generation": snapshot.generation,
-                "rules": snapshot.policy.rules().len(),
-                "credentials": snapshot.policy.credentials().len(),
-                "last_failure": self.shared.live.last_failure().as_deref(),
-            }),
-        )
+        reasons
     }
 
     async fn reload(&self) -> Answer {

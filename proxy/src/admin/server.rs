@@ -5,9 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http_body_util::Either;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,7 +27,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// How long a request head may take, and a kept connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may live.
+/// How long a connection may live that follows no events.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How large a request head may be.
@@ -110,17 +113,23 @@ where
     let Ok(permit) = Arc::clone(permits).acquire_owned().await else { return };
     let admin = Arc::clone(admin);
     tokio::spawn(async move {
+        let is_followed = AtomicBool::new(false);
         let service = service_fn(|request| {
-            let admin = Arc::clone(&admin);
-            async move { Ok::<_, Infallible>(admin.answer(door, request).await) }
+            let (admin, is_followed) = (Arc::clone(&admin), &is_followed);
+            async move {
+                let answer = admin.answer(door, request).await;
+                is_followed.store(matches!(answer.body(), Either::Right(_)), Ordering::Relaxed);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
         // How it ends concerns only who asked.
-        let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+        while tokio::time::timeout(CONNECTION_TIMEOUT, &mut connection).await.is_err() && is_followed.load(Ordering::Relaxed) {}
         drop(permit);
     });
 }

@@ -60,10 +60,36 @@ macro_rules! key {
 pub(super) fn write(out: &mut Vec<u8>, event: &Event, place: &Place<'_>, seal: Option<&Seal>) {
     let mut line = Object::open(out);
     line.number(key!("seq"), Some(place.seq));
-    line.number(key!("time"), Some(place.time.milliseconds));
-    line.plain(key!("timestamp"), &place.time.text);
-    line.plain(key!("activity"), event.kind.as_str());
+    what(&mut line, event, place.time);
     line.object(key!("metadata"), |metadata| metadata.joined(key!("uid"), place.instance, place.seq));
+    who_and_where(&mut line, event);
+    line.object(key!("keygress"), |ours| {
+        ours_of(ours, event);
+        if let Some(Seal { key, signature }) = seal {
+            ours.plain(key!("key"), key);
+            ours.plain(key!("signature"), signature);
+        }
+    });
+    line.plain(key!("prev"), place.prev);
+    line.close();
+}
+
+/// The same object without place and chain.
+pub(super) fn write_alone(out: &mut Vec<u8>, event: &Event, time: &Moment) {
+    let mut line = Object::open(out);
+    what(&mut line, event, time);
+    who_and_where(&mut line, event);
+    line.object(key!("keygress"), |ours| ours_of(ours, event));
+    line.close();
+}
+
+fn what(line: &mut Object<'_>, event: &Event, time: &Moment) {
+    line.number(key!("time"), Some(time.milliseconds));
+    line.plain(key!("timestamp"), &time.text);
+    line.plain(key!("activity"), event.kind.as_str());
+}
+
+fn who_and_where(line: &mut Object<'_>, event: &Event) {
     if event.uid.is_some() || event.pid.is_some() {
         line.object(key!("actor"), |actor| {
             actor.object(key!("process"), |process| {
@@ -77,15 +103,6 @@ pub(super) fn write(out: &mut Vec<u8>, event: &Event, place: &Place<'_>, seal: O
     }
     line.number(key!("status_code"), event.status);
     line.text(key!("message"), event.message.as_deref());
-    line.object(key!("keygress"), |ours| {
-        ours_of(ours, event);
-        if let Some(Seal { key, signature }) = seal {
-            ours.plain(key!("key"), key);
-            ours.plain(key!("signature"), signature);
-        }
-    });
-    line.plain(key!("prev"), place.prev);
-    line.close();
 }
 
 fn http_request(request: &mut Object<'_>, event: &Event) {

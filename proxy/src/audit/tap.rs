@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use jiff::Timestamp;
 
+use super::record::{self, Moment};
 use super::{Event, Kind};
 
 /// A record that was written, and when it happened.
@@ -14,6 +15,15 @@ pub struct Written {
     pub event: Event,
     /// When.
     pub time: Timestamp,
+}
+
+impl Written {
+    /// Appends it as a server-sent event: the fields of its record, but what ties records together. One line, whatever it holds.
+    pub fn write_event(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: ");
+        record::write_alone(out, &self.event, &Moment::of(self.time));
+        out.extend_from_slice(b"\n\n");
+    }
 }
 
 /// Where what was written goes next: a bounded queue, and the thread that reads it until the queue is closed.
@@ -30,9 +40,9 @@ impl Tap {
         Self { batches, thread, lost: Box::new(lost) }
     }
 
-    /// Whether anybody wants to look at what is of this kind.
+    /// Whether anybody wants to look at what is of this kind: not at what the audit says of itself, nor at a use before it happens.
     pub(super) fn wants(kind: Kind) -> bool {
-        matches!(kind, Kind::Used | Kind::Denied | Kind::Stopped | Kind::Resumed | Kind::TaskClosed)
+        !matches!(kind, Kind::Intended | Kind::Opened | Kind::Checkpoint | Kind::Closed)
     }
 
     pub(super) fn hand_on(&self, batch: Vec<Written>) {

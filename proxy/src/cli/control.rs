@@ -15,11 +15,22 @@ use serde_json::Value;
 #[derive(Debug, clap::Args)]
 pub(super) struct Socket {
     /// The admin socket of the running keygress (`serve --admin-socket`).
-    #[arg(long = "admin-socket", value_name = "PATH", env = "KEYGRESS_ADMIN_SOCKET", default_value = "/run/keygress/admin.sock")]
+    #[arg(
+        long = "admin-socket",
+        visible_alias = "socket",
+        value_name = "PATH",
+        env = "KEYGRESS_ADMIN_SOCKET",
+        default_value = "/run/keygress/admin.sock"
+    )]
     path: PathBuf,
 }
 
 impl Socket {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Asks once and returns status and answer.
     ///
     /// # Errors

@@ -11,13 +11,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use http::{Method, Uri};
-use keygress_policy::destination::{self, Host, Scheme};
-use keygress_policy::explain::{Explanation, Hypothesis};
+use keygress_policy::explain::{Asked, Explanation, Hypothesis};
 
 use super::check::{self, Format};
-use crate::Policy;
 
 const ALLOW: Style = AnsiColor::Green.on_default().bold();
 const DENY: Style = AnsiColor::Red.on_default().bold();
@@ -61,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (None, _, _) => anyhow::bail!("name a method and an address, or a request with `--id`"),
     };
     let (policy, _) = check::load_valid(&args.policy)?;
-    let asked = Asked::new(url, &policy)?;
+    let asked = Asked::parse(url, &policy).map_err(|message| anyhow!(message))?;
     let question =
         Hypothesis { from: args.from.as_deref(), scheme: asked.scheme, host: &asked.host, port: asked.port, method, path: url.path() };
     let explanation = policy.explain(&question).map_err(|message| anyhow!(message))?;
@@ -85,30 +83,6 @@ fn made(args: &Args, id: &past::Id) -> anyhow::Result<()> {
     }
     past.caveats.iter().try_for_each(|caveat| writeln!(anstream::stderr(), "note: {caveat}"))?;
     Ok(())
-}
-
-/// The destination as it would be sent: `http` is raised where the policy raises it.
-struct Asked {
-    scheme: Scheme,
-    host: Host,
-    port: u16,
-}
-
-impl Asked {
-    fn new(url: &Uri, policy: &Policy) -> anyhow::Result<Self> {
-        let scheme = match url.scheme_str() {
-            Some("https") => Scheme::Https,
-            Some("http") => Scheme::Http,
-            _ => anyhow::bail!("`{url}` is not an address that begins with https:// or http://"),
-        };
-        let authority = url.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        let (host, port) = destination::parse_authority(authority).map_err(|reason| anyhow!(reason)).context(format!("`{authority}`"))?;
-        let port = port.unwrap_or(scheme.default_port());
-        if scheme == Scheme::Http && port == scheme.default_port() && policy.raises(&host) {
-            return Ok(Self { scheme: Scheme::Https, host, port: Scheme::Https.default_port() });
-        }
-        Ok(Self { scheme, host, port })
-    }
 }
 
 fn print(explanation: &Explanation, question: &Hypothesis<'_>) -> std::io::Result<()> {

@@ -55,6 +55,9 @@ pub mod baselines;
 /// `keygress task`: tasks at a running keygress.
 pub mod task;
 
+/// `keygress ui`: the admin page.
+pub mod ui;
+
 /// How commands speak to a running keygress.
 mod control;
 
@@ -149,6 +152,8 @@ enum Command {
     Baselines(baselines::Args),
     /// Open, list and close tasks at a running keygress: each has a token, a deadline, and nothing that outlives it.
     Task(task::Args),
+    /// Open the admin page of a running keygress on this machine: prints a link that opens once.
+    Ui(ui::Args),
     /// List every credential with its owner, its age and who may spend it; with an audit, who did; and what somebody should look at.
     Inventory(inventory::Args),
     /// Map the findings of the inventory to controls (OWASP NHI Top 10, NIST CSF 2.0, NIST AI RMF, CSA MAESTRO), with evidence.
@@ -201,6 +206,7 @@ pub fn run() -> ExitCode {
         Command::Leases(args) => leases::run(&args),
         Command::Baselines(args) => baselines::run(&args),
         Command::Task(args) => task::run(&args),
+        Command::Ui(args) => ui::run(&args),
         Command::Inventory(args) => inventory::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Scan(args) => scan::run(&args),

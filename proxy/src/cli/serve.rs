@@ -233,14 +233,14 @@ impl Prepared {
         });
         shared.credentials.sweep(found.leases, &shared.live.load().policy);
         let sources = Sources { paths: settings.policy.clone(), files, ceiling: ceiling(Arc::clone(&shared.authority), bounds) };
-        let reloader = Reloader::start(sources, Arc::clone(&shared.live), shared.audit.clone(), shared.metrics.clone())?;
-        let reloader = Arc::new(reloader);
-        let (watch, answering) = watching(&settings, &shared, &roots)?.map(|watching| (watching.watch, watching.answering)).unzip();
+        let reloader = Arc::new(Reloader::start(sources, Arc::clone(&shared.live), shared.audit.clone(), shared.metrics.clone())?);
+        let (recent, watching) = watching(&settings, &shared, &roots)?;
+        let (watch, answering) = watching.map(|watching| (watching.watch, watching.answering)).unzip();
         let adopted = Arc::new(AtomicBool::new(false));
         let adopting = tokio::spawn(adopt(Arc::clone(&shared), reloader.progress(), Arc::clone(&adopted)));
         let tasks = Tasks::new(Arc::clone(&shared), opened.tcp().first().copied());
-        let admin = Admin { shared: Arc::clone(&shared), reloader: Arc::clone(&reloader), adopted: Arc::clone(&adopted), tasks, watch };
-        let mut admin = admin::Server::new(admin);
+        let (for_admin, reloading) = (Arc::clone(&shared), Arc::clone(&reloader));
+        let mut admin = admin::Server::new(Admin::new(for_admin, reloading, Arc::clone(&adopted), (tasks, watch, recent)));
         if let Some(path) = &settings.admin_socket {
             admin.open_socket(path).context("cannot open the admin socket")?;
         }

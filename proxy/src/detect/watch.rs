@@ -14,6 +14,7 @@ use super::hush::Hush;
 use super::{Baselines, Detector, Finding, Ground, Keeper, Seen, detectors};
 use crate::audit::{Audit, Event, Evidence, Kind, Remarks, Tap, Written};
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 use crate::reload::Live;
 use crate::stops::Subject;
 
@@ -62,13 +63,19 @@ impl Watch {
     }
 
     /// From now on looks at what the audit has written, in a thread of its own. What it raises goes on record, is counted, and is handed
-    /// to `raised`, which nobody waits for.
+    /// to `raised`, which nobody waits for. `recent` sees it first, where there is one.
     ///
     /// # Errors
     /// Where there is no thread.
-    pub fn start(self: &Arc<Self>, audit: &Audit, live: Arc<Live>, metrics: &Metrics, raised: mpsc::Sender<Raised>) -> io::Result<()> {
+    pub fn start(
+        self: &Arc<Self>,
+        audit: &Audit,
+        live: Arc<Live>,
+        metrics: &Metrics,
+        (raised, recent): (mpsc::Sender<Raised>, Option<Arc<Recent>>),
+    ) -> io::Result<()> {
         let (batches, queue) = sync_channel(BATCHES_MAX);
-        let outlet = Outlet { remarks: audit.remarks(), metrics: metrics.clone(), raised };
+        let outlet = Outlet { remarks: audit.remarks(), metrics: metrics.clone(), raised, recent };
         let watch = Arc::clone(self);
         let thread = std::thread::Builder::new().name("detect".into()).spawn(move || watch.run(&queue, &live, &outlet))?;
         let metrics = metrics.clone();
@@ -81,7 +88,13 @@ impl Watch {
         loop {
             let left = KEPT_EVERY.saturating_sub(kept_at.elapsed());
             match queue.recv_timeout(left) {
-                Ok(batch) => self.look(&batch, live, outlet),
+                Ok(batch) => {
+                    let batch = Arc::new(batch);
+                    if let Some(recent) = &outlet.recent {
+                        recent.take(&batch);
+                    }
+                    self.look(&batch, live, outlet);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -98,7 +111,7 @@ impl Watch {
         let reaches =
             |name: &str, host: &Host| Some(snapshot.policy.credential_named(name)?.only_to.iter().any(|pattern| pattern.matches(host)));
         let mut state = self.state();
-        for written in batch {
+        for written in batch.iter().filter(|written| is_looked_at(written.event.kind)) {
             state.take(written, &reaches).into_iter().for_each(|raised| outlet.tell(raised));
         }
     }
@@ -128,11 +141,17 @@ impl Watch {
     }
 }
 
-/// Where alerts go.
+/// Whether a detector can find anything in what is of this kind.
+fn is_looked_at(kind: Kind) -> bool {
+    matches!(kind, Kind::Used | Kind::Denied | Kind::Stopped | Kind::Resumed | Kind::TaskClosed)
+}
+
+/// Where alerts go, and what was looked at.
 struct Outlet {
     remarks: Remarks,
     metrics: Metrics,
     raised: mpsc::Sender<Raised>,
+    recent: Option<Arc<Recent>>,
 }
 
 impl Outlet {

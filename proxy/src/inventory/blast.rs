@@ -56,16 +56,7 @@ fn right(inventory: &Inventory<'_>, reach: &keygress_policy::reach::Reach<'_, cr
         allow: reach.allow.iter().map(|entry| (*entry).to_owned()).collect(),
         except,
         rule: reach.rule.name.to_string(),
-        limit: reach.rule.limit.map(limit),
+        limit: reach.rule.limit.map(|limit| limit.to_string()),
         last_used: last.map(when::shown),
     }
-}
-
-fn limit(limit: keygress_policy::limit::Limit) -> String {
-    let unit = match limit.window_seconds {
-        1 => "s",
-        60 => "min",
-        _ => "h",
-    };
-    format!("{}/{unit}", limit.count)
 }

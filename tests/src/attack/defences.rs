@@ -25,6 +25,8 @@ const SPENT: &str = "proxy/src/exchange/spent.rs";
 const LINE: &str = "proxy/src/exchange/line.rs";
 const DIAL: &str = "proxy/src/forward/dial.rs";
 const SCRUB: &str = "proxy/src/scrub.rs";
+const UI_GUARD: &str = "proxy/src/ui/guard.rs";
+const UI_SESSION: &str = "proxy/src/ui/session.rs";
 
 /// The table.
 pub const REMOVALS: &[Removal] = &[
@@ -259,5 +261,45 @@ pub const REMOVALS: &[Removal] = &[
         from: ".max_concurrent_streams(100)",
         to: ".max_concurrent_streams(100_000)",
         test: "exhaustion::streams_beyond_the_limit_are_refused",
+    },
+    Removal {
+        name: "page-name",
+        without: "the admin page answers to any name that leads to it",
+        file: UI_GUARD,
+        from: "if uri.authority().is_some() || one(headers, &HOST)? != Some(&*self.authority) {",
+        to: "if uri.authority().is_some() {",
+        test: "page::another_name_for_this_host_is_refused",
+    },
+    Removal {
+        name: "page-origin",
+        without: "the admin page takes orders of other pages",
+        file: UI_GUARD,
+        from: "Some(origin) if origin == self.origin => Ok(()),",
+        to: "Some(_) => Ok(()),",
+        test: "page::another_page_in_the_browser_is_refused",
+    },
+    Removal {
+        name: "page-proofs",
+        without: "either proof of a session is enough for the admin page",
+        file: UI_SESSION,
+        from: "if !(cookie & bearer) {",
+        to: "if !(cookie | bearer) {",
+        test: "page::neither_proof_is_enough_alone",
+    },
+    Removal {
+        name: "page-link",
+        without: "the link of the admin page opens again and again",
+        file: UI_SESSION,
+        from: "*state = State::Open(Open { proofs: kept, user, idle_at: now + IDLE_TIME, until: now + SESSION_TIME });",
+        to: "let _ = (kept, user, now);",
+        test: "page::the_link_opens_once_and_without_a_session_there_is_nothing",
+    },
+    Removal {
+        name: "page-list",
+        without: "the admin page may ask for whatever the admin socket has",
+        file: "proxy/src/ui/relay.rs",
+        from: "            _ if !is_read && !is_ordered => return Err(Refused::new(StatusCode::NOT_FOUND, \"the page asks for no such thing\")),\n",
+        to: "            (&Method::POST, None) => path.to_owned(),\n",
+        test: "page::reading_changes_nothing_and_only_what_is_listed_is_asked_for",
     },
 ];

@@ -28,7 +28,21 @@ fn no_answer_of_the_admin_socket_holds_a_secret() {
     oracle.hide("token", &task.token);
     oracle.hide("placeholder", &task.placeholders["key"]);
     let mut asked = Vec::new();
-    for path in ["/healthz", "/readyz", "/metrics", "/policy", "/leases", "/stops", "/credentials", "/tasks", "/debug/vars", "/"] {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/policy",
+        "/overview",
+        "/rules",
+        "/leases",
+        "/stops",
+        "/credentials",
+        "/alerts",
+        "/tasks",
+        "/debug/vars",
+        "/",
+    ] {
         for method in ["GET", "HEAD", "DELETE"] {
             asked.push(format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"));
         }
@@ -41,7 +55,7 @@ fn no_answer_of_the_admin_socket_holds_a_secret() {
         json!("x"),
         json!({ "task": task.id }),
     ];
-    for path in ["/suspend", "/revoke", "/resume", "/reload"] {
+    for path in ["/explain", "/suspend", "/revoke", "/resume", "/reload"] {
         for order in &orders {
             let body = order.to_string();
             // The key itself is what an operator might paste in the wrong place.

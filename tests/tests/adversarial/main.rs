@@ -20,6 +20,9 @@ mod sharing;
 /// What gives orders, and what keeps records.
 mod control;
 
+/// The admin page in a browser.
+mod page;
+
 /// Who proves which name to whom.
 mod tls;
 

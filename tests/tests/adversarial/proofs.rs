@@ -62,8 +62,8 @@ fn every_listener_has_a_tag_that_tests_back() {
 }
 
 /// Every listener that there is.
-const LISTENERS: [&str; 8] =
-    ["forward", "intercepted", "routes", "Unix socket", "captured", "mutual TLS", "admin socket", "health and metrics"];
+const LISTENERS: [&str; 9] =
+    ["forward", "intercepted", "routes", "Unix socket", "captured", "mutual TLS", "admin socket", "admin page", "health and metrics"];
 
 /// What may be said of a listener.
 const TAGS: [&str; 4] = [

@@ -52,6 +52,9 @@ mod tasks;
 /// What is suspended or revoked by hand stops at once, also where it runs.
 mod stops;
 
+/// The admin page, and what it is made of.
+mod ui;
+
 /// A broker holds the key, for callers on other hosts.
 mod broker;
 

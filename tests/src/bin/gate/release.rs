@@ -1,5 +1,5 @@
 //! What `cargo gate --full` adds: the release binary with its figures, the demo from it, the static binary of the image, the suite without
-//! each defence, and the peers of the bench.
+//! each defence, the admin page in a browser, and the peers of the bench.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ pub(crate) fn suites() -> Vec<Outcome> {
         suite::inside("figures", Duration::from_secs(60), figures),
         Suite::new("static", Duration::from_secs(1200), static_build).run(),
         Suite::cargo("defences", Duration::from_secs(2400), "run --locked --profile ci --package keygress-tests --bin defences").run(),
+        Suite::cargo("browser", Duration::from_secs(600), "run --locked --profile ci --package keygress-tests --bin browser").run(),
         Suite::new("peers", Duration::from_secs(900), peers).run(),
     ]
 }
