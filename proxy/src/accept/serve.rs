@@ -113,7 +113,8 @@ async fn http1<S, F>(
 {
     loop {
         let connection = http1_builder().serve_connection(TokioIo::new(stream), service_fn(&serve)).with_upgrades();
-        if !carried(connection, begun, &mut closes).await {
+        // Boxed, so that what lies by keeps none of it.
+        if !Box::pin(carried(connection, begun, &mut closes)).await {
             return;
         }
         let woken = tokio::select! {

@@ -1,5 +1,5 @@
 //! What `cargo gate --full` adds: the release binary with its figures, the demo from it, the static binary of the image, the suite without
-//! each defence, the admin page in a browser, and the peers of the bench.
+//! each defence, the admin page in a browser, what others wrote to try servers, and the peers of the bench.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ pub(crate) fn suites() -> Vec<Outcome> {
         Suite::new("static", Duration::from_secs(1200), static_build).run(),
         Suite::cargo("defences", Duration::from_secs(2400), "run --locked --profile ci --package keygress-tests --bin defences").run(),
         Suite::cargo("browser", Duration::from_secs(600), "run --locked --profile ci --package keygress-tests --bin browser").run(),
+        Suite::cargo("conformance", Duration::from_secs(1500), "run --locked --profile ci --package keygress-tests --bin conformance")
+            .run(),
         Suite::new("peers", Duration::from_secs(900), peers).run(),
     ]
 }
