@@ -286,3 +286,24 @@ rules:
         assert_eq!(unscrubbed(second, path), passes, "{second} {path}");
     }
 }
+
+#[test]
+fn processes_are_looked_into_only_for_workloads_that_are_more_than_a_user() {
+    assert!(!policy(POLICY).looks_into_processes());
+    for more in ["unit: backup.service", "executable: /usr/bin/backup"] {
+        let text = POLICY.replace("process: { uid: 7 }", &format!("process: {{ uid: 7, {more} }}"));
+        assert!(policy(&text).looks_into_processes(), "{more}");
+    }
+}
+
+#[test]
+fn a_policy_knows_its_workloads_by_name() {
+    let policy = policy(POLICY);
+    assert!(policy.has_workload("agent") && policy.has_workload("backup"));
+    assert!(!policy.has_workload("anybody"), "that is a rule");
+    let backup = policy.recognise(&Caller {
+        process: Some(Process { uid: 7, gid: None, pid: None, user: None, unit: None, container: None, executable: None }),
+        ..Caller::default()
+    });
+    assert_eq!(policy.workload_names(&backup).map(|name| name.as_str()).collect::<Vec<_>>(), ["backup"]);
+}
