@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::world::{World, policy, rule};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-const SPAN: &str = "00f067aa0ba902b7";
+const SPAN: &str = "00f067aa0bc902c7";
 
 /// A world that tells this collector, of so many requests that nobody traces.
 fn world(collector: &Collector, traces: f64) -> World {
