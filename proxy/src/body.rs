@@ -7,6 +7,7 @@ mod whole;
 mod resigned;
 
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -65,6 +66,31 @@ pub struct Stream {
     tie: Option<Tie>,
     /// Held for its drop alone.
     kept: Option<Serving>,
+    /// Told where the caller fails.
+    fate: Option<Fate>,
+}
+
+/// Whether the body of a request came to its end: what carries it says only that it did not.
+#[derive(Clone, Debug, Default)]
+pub struct Fate(Arc<OnceLock<&'static str>>);
+
+impl Fate {
+    /// What the caller did wrong, if it did.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        self.0.get().copied()
+    }
+
+    fn is_sealed_by(&self, broken: &Broken) {
+        let fault = match broken {
+            Broken::Idle => "the body of the request stood still for too long",
+            Broken::Transport(_) | Broken::Stopped | Broken::Chunks(_) | Broken::Spoilt(_) => {
+                "the body of the request is not what its head announces, or breaks off"
+            }
+        };
+        // The first one counts.
+        let _ = self.0.set(fault);
+    }
 }
 
 /// Why a stream ended early: always a reset, never a clean end.
@@ -107,7 +133,20 @@ impl Body {
     /// The body of a request: ends with an error where nothing comes for [`IDLE_TIMEOUT`]; named trailers alone pass.
     #[must_use]
     pub fn request(incoming: Incoming, trailers: &[HeaderName]) -> Self {
-        Self::stream(incoming, Trailers::Only(trailers.to_vec()), Some(IDLE_TIMEOUT), (None, None))
+        let mut body = Self::stream(incoming, Trailers::Only(trailers.to_vec()), Some(IDLE_TIMEOUT), (None, None));
+        if let Self::Stream(stream) = &mut body {
+            stream.fate = Some(Fate::default());
+        }
+        body
+    }
+
+    /// What becomes of the body of a request; `None` where nothing is streamed.
+    #[must_use]
+    pub fn fate(&self) -> Option<Fate> {
+        match self {
+            Self::Stream(stream) => stream.fate.clone(),
+            Self::Empty | Self::Text(_) | Self::Resigned(_) => None,
+        }
     }
 
     /// The body of a response, through a sieve where it must be searched. An event stream may rest as long as it likes: the two ends
@@ -121,7 +160,17 @@ impl Body {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream(Box::new(Stream { incoming, trailers, idle_limit: idle, idle: None, sieve, waiting: None, tie, kept: None }))
+        Self::Stream(Box::new(Stream {
+            incoming,
+            trailers,
+            idle_limit: idle,
+            idle: None,
+            sieve,
+            waiting: None,
+            tie,
+            kept: None,
+            fate: None,
+        }))
     }
 
     /// The request counts as being served until this body is through; at once where nothing is streamed.
@@ -175,7 +224,12 @@ impl Stream {
             }
             let frame = match ready!(self.poll_incoming(cx)) {
                 Some(Ok(frame)) => frame,
-                Some(Err(broken)) => return Poll::Ready(Some(Err(broken))),
+                Some(Err(broken)) => {
+                    if let Some(fate) = &self.fate {
+                        fate.is_sealed_by(&broken);
+                    }
+                    return Poll::Ready(Some(Err(broken)));
+                }
                 None => match self.end() {
                     Ok(true) => continue,
                     Ok(false) => return Poll::Ready(None),

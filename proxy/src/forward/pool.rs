@@ -144,6 +144,7 @@ impl Link {
     /// # Errors
     /// [`Failed`].
     pub async fn send(mut self, request: Request<Body>) -> Result<(Response<Incoming>, Self), Failed> {
+        let fate = request.body().fate();
         // Only a connection that is still being set up is not ready here; one that fails now wrote nothing.
         let ready = match &mut self.sender {
             Sender::H1(sender) => sender.ready().await,
@@ -160,7 +161,10 @@ impl Link {
             Ok(response) => Ok((response, self)),
             Err(mut error) => {
                 let unsent = error.take_message();
-                Err(self.failed(unsent, &error.into_error()))
+                match fate.and_then(|fate| fate.fault()) {
+                    Some(fault) => Err(Failed::Refused(Refusal::new(Code::BadRequest, fault))),
+                    None => Err(self.failed(unsent, &error.into_error())),
+                }
             }
         }
     }

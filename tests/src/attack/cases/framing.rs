@@ -186,7 +186,7 @@ pub const CASES: &[Case] = &[
         written: Written::Raw(
             "POST {target}/mirror HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello\r\n0\r\n\r\n",
         ),
-        expect: Refused(502, "upstream_failed"),
+        expect: Refused(400, "bad_request"),
         ..GET
     },
     Case {

@@ -8,7 +8,7 @@ const CODING: Expect = Refused(501, "coding_not_carried");
 const METHOD: Expect = Refused(405, "method_not_carried");
 const OF_REQUEST: Expect = Rejected(400);
 /// The head was carried; the upstream never saw the end of the body.
-const OF_BODY: Expect = Refused(502, "upstream_failed");
+const OF_BODY: Expect = Refused(400, "bad_request");
 
 /// A first line, before a sound head.
 macro_rules! line {
