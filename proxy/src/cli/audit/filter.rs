@@ -106,9 +106,10 @@ impl Filter {
 
     /// Bytes that every record holds which is asked for: names need no escapes.
     fn wanted(&self) -> Vec<u8> {
-        let named = [("credential", &self.credential), ("rule", &self.rule), ("workload", &self.workload), ("task", &self.task)];
+        // Those that tell least come last.
+        let named = [&self.credential, &self.task, &self.rule, &self.workload, &self.host, &self.event];
         let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-        let first = named.iter().find_map(|(_, value)| value.as_ref().filter(|value| plain(value)));
+        let first = named.into_iter().find_map(|value| value.as_ref().filter(|value| plain(value)));
         first.map_or_else(Vec::new, |value| format!("\"{value}\"").into_bytes())
     }
 
