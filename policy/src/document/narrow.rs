@@ -2,7 +2,7 @@
 //!
 //! serde compiles the library anew for every type that is read: 2.4 MB of the binary. Here the library sees one visitor, our types see one
 //! deserializer, and trait objects stand between them. Unlike `erased-serde` it keeps the library's errors whole, with their places: each
-//! waits in the frame that met it, while [`Fault::Below`] walks up to that frame through our side.
+//! waits in the frame that met it, while `Fault::Below` walks up to that frame through our side.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -13,7 +13,7 @@ const NAMES_MAX: usize = 20_000;
 /// Workloads that are told apart for one name.
 const SPENDERS_MAX: usize = 256;
 
-/// What each rule and each credential saw since the process began. Bounded by the names of the policy, and by [`NAMES_MAX`].
+/// What each rule and each credential saw since the process began. Bounded by the names of the policy, and 20,000 of each.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// By rule.
