@@ -130,12 +130,13 @@ impl Body {
         Self::Text(Some(bytes))
     }
 
-    /// The body of a request: ends with an error where nothing comes for [`IDLE_TIMEOUT`]; named trailers alone pass.
+    /// The body of a request: ends with an error where nothing comes for [`IDLE_TIMEOUT`]; named trailers alone pass. `reading` is held until
+    /// it is through.
     #[must_use]
-    pub fn request(incoming: Incoming, trailers: &[HeaderName]) -> Self {
+    pub fn request(incoming: Incoming, trailers: &[HeaderName], reading: Option<Serving>) -> Self {
         let mut body = Self::stream(incoming, Trailers::Only(trailers.to_vec()), Some(IDLE_TIMEOUT), (None, None));
         if let Self::Stream(stream) = &mut body {
-            stream.fate = Some(Fate::default());
+            (stream.fate, stream.kept) = (Some(Fate::default()), reading);
         }
         body
     }
@@ -348,7 +349,7 @@ mod tests {
         let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
             let told = told.clone();
             async move {
-                let mut body = Body::request(request.into_body(), &[]);
+                let mut body = Body::request(request.into_body(), &[], None);
                 assert!(body.frame().await.unwrap().is_ok());
                 // Asked once more in vain, and then not for a long time.
                 assert!(body.frame().now_or_never().is_none());
@@ -383,7 +384,7 @@ mod tests {
         let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
             let told = told.clone();
             async move {
-                let read = Body::request(request.into_body(), &[]).collect().await;
+                let read = Body::request(request.into_body(), &[], None).collect().await;
                 told.send(matches!(read, Err(Broken::Idle))).unwrap();
                 Ok::<_, std::convert::Infallible>(http::Response::new(Body::Empty))
             }

@@ -41,6 +41,7 @@ use crate::refusal::Refusal;
 use crate::reload::Snapshot;
 use crate::scrub::{Frames, Sieve};
 use crate::stops::Tie;
+use crate::worker::Serving;
 
 pub use line::{Line, Shared, Sight, Way, Worker};
 use record::Record;
@@ -65,6 +66,8 @@ pub struct Asked {
     pub head: Parts,
     /// The body, not read yet.
     pub body: Incoming,
+    /// Held until it is read.
+    pub reading: Option<Serving>,
 }
 
 /// Carries one request out and its response back. Never fails: what goes wrong, a panic too, is a refusal, and on record.
@@ -91,7 +94,7 @@ pub async fn exchange(line: &Line, asked: Result<Asked, Refusal>) -> Response<Bo
 }
 
 async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Response<Body>, Refusal> {
-    let Asked { snapshot, task, scheme, host, port, mut head, body } = asked;
+    let Asked { snapshot, task, scheme, host, port, mut head, body, reading } = asked;
 
     // who calls
     let sight = line.sight(&snapshot, task)?;
@@ -121,7 +124,8 @@ async fn carry(line: &Line, asked: Asked, record: &mut Record<'_>) -> Result<Res
     let via = grant.rule.via.as_ref();
     let target = Target { scheme, host: &host, port, allow_ips, http1_only, client_auth: client_auth.as_ref(), via };
     let shelf = sight.shelf(line.pool(), grant.rule.lineage, &target)?;
-    let body = use_of.read(&grant, &head, &shelf, Body::request(body, &grant.rule.request_trailers), record).await?;
+    let body = Body::request(body, &grant.rule.request_trailers, reading);
+    let body = use_of.read(&grant, &head, &shelf, body, record).await?;
     let spare = use_of.may_renew().then(|| body.again()).flatten().map(|body| (head.clone(), body));
     let ended = |_| line.ended(&sight, &tie);
     let to = (&*shelf, &target, &tie);

@@ -22,23 +22,40 @@ where
     }
 }
 
-/// Counts the requests of one connection: in the lower half of the number those that are being served, in the upper half all. Cheap to clone.
+/// Counts the requests of one connection, three counts in one number: those that are being served, those whose bodies are still being read
+/// (an answer may be through before), and in the upper half all. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Pace(Arc<AtomicU64>);
 
-/// One request being served; over when it is dropped.
+/// One request being served, or read; over when it is dropped.
 #[derive(Debug)]
-pub struct Serving(Arc<AtomicU64>);
+pub struct Serving {
+    counts: Arc<AtomicU64>,
+    counted: u64,
+}
 
-/// One more request, which is being served.
-const BEGUN: u64 = (1 << 32) + 1;
+/// One that is being served.
+const SERVED: u64 = 1;
+
+/// One whose body is being read.
+const READ: u64 = 1 << 16;
+
+/// One more.
+const BEGUN: u64 = 1 << 32;
 
 impl Pace {
     /// A request is being served from now until the result is dropped.
     #[must_use]
     pub fn serving(&self) -> Serving {
-        self.0.fetch_add(BEGUN, Ordering::Relaxed);
-        Serving(self.0.clone())
+        self.0.fetch_add(BEGUN + SERVED, Ordering::Relaxed);
+        Serving { counts: self.0.clone(), counted: SERVED }
+    }
+
+    /// The body of a request is being read from now until the result is dropped.
+    #[must_use]
+    pub fn reading(&self) -> Serving {
+        self.0.fetch_add(READ, Ordering::Relaxed);
+        Serving { counts: self.0.clone(), counted: READ }
     }
 
     /// The connection became a tunnel: its two ends decide how long it rests.
@@ -49,19 +66,25 @@ impl Pace {
     /// Whether any request is being served.
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        self.0.load(Ordering::Relaxed) as u32 > 0
+        !self.0.load(Ordering::Relaxed).is_multiple_of(READ)
+    }
+
+    /// Whether the body of any request is being read.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.0.load(Ordering::Relaxed) % BEGUN >= READ
     }
 
     /// How many requests there were: a number that another one follows with each.
     #[must_use]
     pub fn begun(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) >> 32
+        self.0.load(Ordering::Relaxed) / BEGUN
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.counts.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 

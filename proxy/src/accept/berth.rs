@@ -15,7 +15,7 @@ pub(super) const LAY_BY_AFTER: Duration = HEAD_TIMEOUT;
 /// So many connections that were laid by leave memory worth giving back.
 const WORTH_GIVING_BACK: usize = 256;
 
-/// Memory is given back when no more than this many seconds' worth of connections would follow at once.
+/// How long those that follow them are waited for.
 const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
 
 /// Takes the stream of a connection that is laid by.
@@ -39,13 +39,17 @@ impl<S: AsyncRead + Unpin> Berth<S> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
     }
 
-    /// The stream that was laid by with the first byte of the next request; `None` where there is none, or nothing comes any more.
-    pub(super) async fn next(&self) -> Option<(S, u8)> {
-        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    /// The stream that was laid by, if one was.
+    pub(super) fn take(&self) -> Option<S> {
+        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         give_back();
-        let first = tokio::time::timeout(REST_TIMEOUT - LAY_BY_AFTER, stream.read_u8()).await;
-        Some((stream, first.ok()?.ok()?))
+        Some(stream)
     }
+}
+
+/// The first byte of the next request; `None` where nothing comes any more.
+pub(super) async fn wakes(stream: &mut (impl AsyncRead + Unpin)) -> Option<u8> {
+    tokio::time::timeout(REST_TIMEOUT - LAY_BY_AFTER, stream.read_u8()).await.ok()?.ok()
 }
 
 /// Counts one that was laid by, and gives memory back when there were many: the allocator keeps what it once took, else.

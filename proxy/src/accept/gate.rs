@@ -33,7 +33,7 @@ pub(super) fn read(line: &Line, door: Door, request: Request<Incoming>) -> Resul
         let (host, port) = where_dialled(&head, host_field, original)?;
         head.uri = Uri::from(head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
         let (scheme, port) = raised(&snapshot, Scheme::Http, &host, port);
-        return Ok(Asked { snapshot, task, scheme, host, port, head, body });
+        return Ok(Asked { snapshot, task, scheme, host, port, head, body, reading: None });
     }
     let (scheme, host, port) = match (head.uri.scheme_str(), head.uri.authority()) {
         (Some(scheme), Some(authority)) => {
@@ -54,7 +54,7 @@ pub(super) fn read(line: &Line, door: Door, request: Request<Incoming>) -> Resul
         (Some(_), None) | (None, Some(_)) => return Err(bad("the request target is neither a URL nor a path")),
     };
     let (scheme, port) = raised(&snapshot, scheme, &host, port);
-    Ok(Asked { snapshot, task, scheme, host, port, head, body })
+    Ok(Asked { snapshot, task, scheme, host, port, head, body, reading: None })
 }
 
 /// Reads a request of a peer over mutual TLS: it names its destination in full.
@@ -75,7 +75,7 @@ pub(super) fn read_of_peer(line: &Line, door: Door, request: Request<Incoming>) 
     }
     let snapshot = line.shared().live.load();
     let (scheme, port) = raised(&snapshot, scheme, &host, port.unwrap_or(scheme.default_port()));
-    Ok(Asked { snapshot, task, scheme, host, port, head, body })
+    Ok(Asked { snapshot, task, scheme, host, port, head, body, reading: None })
 }
 
 /// Reads a request inside an intercepted connection: it must name what the connection was opened for.
@@ -106,7 +106,16 @@ pub(super) fn read_bound(line: &Line, bound: &Bound, request: Request<Incoming>)
         agree(&opened_for, &parse(single_host(&head)?)?, Scheme::Https)?;
     }
     let snapshot = line.shared().live.load();
-    Ok(Asked { snapshot, task: bound.task.clone(), scheme: Scheme::Https, host: bound.host.clone(), port: bound.port, head, body })
+    Ok(Asked {
+        snapshot,
+        task: bound.task.clone(),
+        scheme: Scheme::Https,
+        host: bound.host.clone(),
+        port: bound.port,
+        head,
+        body,
+        reading: None,
+    })
 }
 
 /// Reads a `CONNECT`: authority-form with a port, and a Host field that agrees.

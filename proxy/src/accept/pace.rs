@@ -57,6 +57,8 @@ enum Waits {
     Serving,
     /// The first byte of a head.
     Resting,
+    /// The same, where something of the last request is still under way: such a connection is not laid by.
+    Lingering,
     /// The rest of a head.
     Head,
 }
@@ -129,8 +131,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
                 let rest = self.rest();
                 self.wait_for(Waits::Resting, rest);
             }
-            (Waits::Serving | Waits::Resting, true) if self.heads == Heads::Timed => self.wait_for(Waits::Head, HEAD_TIMEOUT),
-            (Waits::Serving | Waits::Resting | Waits::Head, _) => {}
+            (Waits::Serving | Waits::Resting | Waits::Lingering, true) if self.heads == Heads::Timed => {
+                self.wait_for(Waits::Head, HEAD_TIMEOUT);
+            }
+            (Waits::Serving | Waits::Resting | Waits::Lingering | Waits::Head, _) => {}
         }
         if read.is_ready() {
             return read;
@@ -138,9 +142,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         let deadline = self.deadline;
         ready!(self.alarm.poll(cx, deadline));
         if self.waits_for == Waits::Resting && self.berth.is_some() {
-            // HTTP takes it for the end of the connection, and lets go of it.
-            self.is_laid_by = true;
-            return Poll::Ready(Ok(()));
+            // An answer that the caller has not taken yet would be lost, and the rest of a body be read as a request.
+            if self.stalled.is_none() && !self.pace.is_reading() {
+                // HTTP takes it for the end of the connection, and lets go of it.
+                self.is_laid_by = true;
+                return Poll::Ready(Ok(()));
+            }
+            self.wait_for(Waits::Lingering, REST_TIMEOUT - LAY_BY_AFTER);
+            let deadline = self.deadline;
+            ready!(self.alarm.poll(cx, deadline));
         }
         Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()))
     }
@@ -225,6 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use super::super::berth;
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -271,12 +282,13 @@ mod tests {
         paced.shutdown().await.unwrap();
         drop(paced);
         caller.write_all(b"PUT ").await.unwrap();
-        let (stream, first) = berth.next().await.unwrap();
+        let mut stream = berth.take().unwrap();
+        let first = berth::wakes(&mut stream).await.unwrap();
         let mut paced = Paced::new(stream, pace, Heads::Timed).lying_in(&berth).woken_by(first);
         paced.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"PUT ");
         drop(paced);
-        assert!(berth.next().await.is_none(), "it was not at rest");
+        assert!(berth.take().is_none(), "it was not at rest");
     }
 
     #[tokio::test(start_paused = true)]

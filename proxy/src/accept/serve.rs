@@ -9,20 +9,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use keygress_policy::destination::Host;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
-use super::berth::Berth;
+use super::berth::{self, Berth};
 use super::pace::{self, Heads, Paced};
 use super::{connect, gate, stand_in};
 use crate::body::Body;
 use crate::caller::{RunningTask, Unproven};
-use crate::exchange::{Line, exchange, unpanicked};
+use crate::exchange::{Asked, Line, exchange, unpanicked};
 use crate::refusal::{Code, Refusal};
 use crate::worker::{LocalExecutor, Pace, Serving};
 
@@ -86,8 +87,9 @@ pub(super) async fn plain(line: Rc<Line>, door: Door, stream: impl AsyncRead + A
             } else if is_connect {
                 Box::pin(connect::answer(line, door, request, closes)).await
             } else {
+                let reading = reading(&pace, &request);
                 let asked = match unpanicked(|| stand_in::answer(&line, &door, &request)) {
-                    Ok(None) => unpanicked(|| gate::read(&line, door, request)).flatten(),
+                    Ok(None) => unpanicked(|| gate::read(&line, door, request)).flatten().map(|asked| Asked { reading, ..asked }),
                     Ok(Some(Ok(response))) => return Ok(paced(response, is_connect, &pace, serving)),
                     Ok(Some(Err(refusal))) | Err(refusal) => Err(refusal),
                 };
@@ -117,11 +119,16 @@ async fn http1<S, F>(
         if !Box::pin(carried(connection, begun, &mut closes)).await {
             return;
         }
-        let woken = tokio::select! {
-            woken = berth.next() => woken,
+        let Some(mut laid_by) = berth.take() else { return };
+        let first = tokio::select! {
+            first = berth::wakes(&mut laid_by) => first,
             _ = closes.changed() => None,
         };
-        let Some((laid_by, first)) = woken else { return };
+        let Some(first) = first else {
+            // Over TLS the caller is told that this is the end; one that is gone, or takes nothing, is not waited for.
+            let _ = tokio::time::timeout(pace::WRITE_TIMEOUT, laid_by.shutdown()).await;
+            return;
+        };
         stream = Paced::new(laid_by, pace.clone(), Heads::Timed).lying_in(&berth).woken_by(first);
     }
 }
@@ -163,7 +170,8 @@ pub(super) async fn intercepted(
         begun.set(true);
         let (line, pace, serving) = (line.clone(), pace.clone(), pace.serving());
         let is_h2_head = is_h2 && request.method() == Method::HEAD;
-        let read = || unpanicked(|| gate::read_bound(&line, &bound, request)).flatten();
+        let reading = reading(&pace, &request);
+        let read = || unpanicked(|| gate::read_bound(&line, &bound, request)).flatten().map(|asked| Asked { reading, ..asked });
         let asked = if line.worker.admission.refuses() { Err(overload()) } else { read() };
         async move {
             let mut response = exchange(&line, asked).await;
@@ -187,6 +195,11 @@ pub(super) async fn intercepted(
         let berth = Berth::default();
         http1(stream.lying_in(&berth), berth, &pace, &begun, serve, closes).await;
     }
+}
+
+/// Holds the connection of a request from rest until its body is read: an answer may be through before.
+fn reading(pace: &Pace, request: &Request<Incoming>) -> Option<Serving> {
+    (!request.body().is_end_stream()).then(|| pace.reading())
 }
 
 /// Refuses before anything is read: that is what makes it cheap.
@@ -236,7 +249,7 @@ pub(super) fn http2_builder() -> http2::Builder<LocalExecutor> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
 
     use super::*;
 
@@ -297,5 +310,57 @@ mod tests {
             tokio::join!(http1(stream, berth, &pace, &begun, serve, closes), asking);
             assert_eq!(began.elapsed(), if drains { 2 * pace::HEAD_TIMEOUT } else { pace::REST_TIMEOUT });
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_taken_late_comes_whole() {
+        let (mut caller, stream) = tokio::io::duplex(1024);
+        let (pace, berth, begun) = (Pace::default(), Berth::default(), Cell::new(false));
+        let (_open, closes) = watch::channel(None);
+        let serve = |_: Request<Incoming>| {
+            let response = paced(Response::new(Body::text(vec![b'x'; 8000].into())), false, &pace, pace.serving());
+            async { Ok(response) }
+        };
+        let stream = Paced::new(stream, pace.clone(), Heads::Timed).lying_in(&berth);
+        let asking = async {
+            caller.write_all(REQUEST).await.unwrap();
+            tokio::time::sleep(2 * pace::HEAD_TIMEOUT).await;
+            let (mut taken, mut some) = (0, vec![0; 512]);
+            while taken < 8000 {
+                let length = caller.read(&mut some).await.unwrap();
+                assert!(length > 0, "it ends at {taken}");
+                taken += some[..length].iter().filter(|byte| **byte == b'x').count();
+            }
+            drop(caller);
+        };
+        tokio::join!(http1(stream, berth, &pace, &begun, serve, closes), asking);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_body_is_never_a_request() {
+        let (mut caller, stream) = tokio::io::duplex(1024);
+        let (pace, berth, begun, held) = (Pace::default(), Berth::default(), Cell::new(false), Cell::new(Vec::new()));
+        let (_open, closes) = watch::channel(None);
+        let serve = |request: Request<Incoming>| {
+            let reading = reading(&pace, &request);
+            let mut all = held.take();
+            all.push((request, reading));
+            held.set(all);
+            let response = paced(Response::new(Body::Empty), false, &pace, pace.serving());
+            async { Ok(response) }
+        };
+        let stream = Paced::new(stream, pace.clone(), Heads::Timed).lying_in(&berth);
+        let asking = async {
+            let post = b"POST / HTTP/1.1\r\nhost: api.test\r\ncontent-length: 500\r\n\r\n".as_slice();
+            assert!(ask(&mut caller, post).await.starts_with("HTTP/1.1 200 OK\r\n"), "before the body");
+            tokio::time::sleep(2 * pace::HEAD_TIMEOUT).await;
+            caller.write_all(REQUEST).await.unwrap();
+            tokio::time::sleep(2 * pace::HEAD_TIMEOUT).await;
+        };
+        tokio::select! {
+            () = http1(stream, berth, &pace, &begun, serve, closes) => {}
+            () = asking => {}
+        }
+        assert_eq!(held.take().len(), 1);
     }
 }
